@@ -1,0 +1,288 @@
+//! The public type: an instruction set, scratch memory, a number of threads.
+
+use trine_core::{
+    Activation, Backward, Element, Error, Forward, Gradients, LinearKernels, MatMut, MatRef, Shape, Step,
+    Task, Write, linear,
+};
+
+use crate::backward::{Means, Sweep, problem, sweep};
+use crate::dispatch::{Isa, Job, Supported, Token};
+use crate::gemm::{Problem, Start, Target};
+use crate::isa::Kernels;
+use crate::pack::Source;
+use crate::plan::{Blocking, Caches, Tile};
+use crate::product::product;
+use crate::scratch::{Line, Op, Scratch, elements};
+
+/// Computes layers on one instruction set. Owns or borrows its scratch memory and nothing else.
+///
+/// Results do not depend on the engine: neither on its instruction set (among those of one
+/// rounding), nor on its threads, nor on its blocking.
+#[derive(Debug)]
+pub struct Engine<'s> {
+    token: Token,
+    threads: usize,
+    caches: Caches,
+    blocking: Option<Blocking>,
+    scratch: Scratch<'s>,
+}
+
+#[cfg(feature = "std")]
+impl Engine<'static> {
+    /// The best instruction set of this machine, one thread, scratch memory of its own: made at the
+    /// first call, grown when a larger layer comes.
+    pub fn new() -> Self {
+        Self::owned(Token::detect(Isa::best()).unwrap_or_else(|| unreachable!("the best was detected")))
+    }
+
+    /// The same with a given instruction set.
+    ///
+    /// # Errors
+    /// [`Error::Isa`] if this machine does not have it.
+    pub fn with_isa(isa: Isa) -> Result<Self, Error> {
+        Ok(Self::owned(Token::require(isa)?))
+    }
+
+    /// The instruction set that the environment variable `TRINE_ISA` names, else the best.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if there is no such name, [`Error::Isa`] if this machine does not have it.
+    pub fn from_env() -> Result<Self, Error> {
+        match std::env::var("TRINE_ISA") {
+            Ok(name) => Self::with_isa(name.parse()?),
+            Err(_) => Ok(Self::new()),
+        }
+    }
+
+    fn owned(token: Token) -> Self {
+        let scratch = Scratch::Owned(std::vec::Vec::new());
+        Engine { token, threads: 1, caches: crate::caches::detect(), blocking: None, scratch }
+    }
+}
+
+#[cfg(feature = "std")]
+impl Default for Engine<'static> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'s> Engine<'s> {
+    /// An engine on the caller's memory; [`scratch_len`](crate::scratch_len) says how much a layer needs.
+    ///
+    /// # Errors
+    /// [`Error::Isa`] if this machine does not have the instruction set. A call whose layer needs
+    /// more memory is refused with [`Error::Scratch`].
+    pub fn with_scratch(isa: Isa, scratch: &'s mut [Line]) -> Result<Self, Error> {
+        Ok(Self::with_token(Token::require(isa)?, scratch))
+    }
+
+    /// The same for an instruction set of which the caller has the proof.
+    pub fn with_token(token: Token, scratch: &'s mut [Line]) -> Self {
+        let scratch = Scratch::Borrowed(scratch);
+        Engine { token, threads: 1, caches: Caches::DEFAULT, blocking: None, scratch }
+    }
+
+    /// The same engine with at most this many threads, of the rayon pool it is called in. Small
+    /// layers use fewer.
+    #[cfg(feature = "rayon")]
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// The same engine with other blocks: for tests, and for who has measured better ones.
+    #[must_use]
+    pub fn with_blocking(mut self, blocking: Blocking) -> Self {
+        self.blocking = Some(Blocking { mc: blocking.mc.max(1), nc: blocking.nc.max(1), ..blocking });
+        self
+    }
+
+    /// Its instruction set.
+    pub fn isa(&self) -> Isa {
+        self.token.isa()
+    }
+
+    /// The most threads it uses.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The blocks it works with.
+    pub fn blocking<E: Element>(&self) -> Blocking {
+        let blocking = Blocking::for_caches(self.caches, self.isa(), E::BYTES);
+        self.blocking.unwrap_or(blocking)
+    }
+
+    /// Runs work on the unit, with scratch memory for `op`.
+    fn with_means<E: Supported>(&mut self, op: Op, shape: Shape, work: impl Work<E>) -> Result<(), Error> {
+        let (blocking, threads) = (self.blocking::<E>(), self.threads);
+        let tile = Tile::of(self.isa(), E::BYTES);
+        let scratch = self.scratch.get::<E>(elements(op, shape, tile, blocking, E::BYTES, threads))?;
+        E::run(self.token, Bound { work, means: Means { blocking, threads, scratch } });
+        Ok(())
+    }
+}
+
+/// Work that still lacks its unit and its memory.
+trait Work<E: Element> {
+    fn run<V: Kernels<E>>(self, v: V, means: Means<E>);
+}
+
+struct Bound<W, E> {
+    work: W,
+    means: Means<E>,
+}
+
+impl<E: Element, W: Work<E>> Job<E> for Bound<W, E> {
+    type Output = ();
+    #[inline(always)]
+    fn run<V: Kernels<E>>(self, v: V) {
+        self.work.run(v, self.means);
+    }
+}
+
+impl<E: Element> Work<E> for Problem<E> {
+    #[inline(always)]
+    fn run<V: Kernels<E>>(self, v: V, means: Means<E>) {
+        // SAFETY: made in this file from views that fit each other, with scratch memory for the shape.
+        unsafe { product(v, self, means.blocking, means.threads, means.scratch) };
+    }
+}
+
+impl<E: Element> Work<E> for Sweep<E> {
+    #[inline(always)]
+    fn run<V: Kernels<E>>(self, v: V, means: Means<E>) {
+        // SAFETY: made in this file from views that fit each other, with scratch memory for the shape.
+        unsafe { sweep(v, &self, means) };
+    }
+}
+
+fn source<E: Element>(view: MatRef<'_, E>) -> Source<E> {
+    Source { ptr: view.as_slice().as_ptr(), row: view.row_stride(), col: view.col_stride() }
+}
+
+fn target<E: Element>(mut view: MatMut<'_, E>) -> Target<E> {
+    Target { row: view.row_stride(), col: view.col_stride(), ptr: view.as_mut_slice().as_mut_ptr() }
+}
+
+impl<E: Supported> LinearKernels<E> for Engine<'_> {
+    fn forward_with(&mut self, forward: Forward<'_, E>) -> Result<(), Error> {
+        let shape = forward.check()?;
+        let Forward { x, w, bias, activation, y, z } = forward;
+        let y = target(y);
+        let problem = Problem {
+            m: shape.n,
+            n: shape.m,
+            k: shape.d,
+            a: source(x),
+            b: source(w),
+            start: bias.map_or(Start::Nothing, |bias| Start::PerColumn(bias.as_ptr())),
+            alpha: E::ONE,
+            activation,
+            y: z.is_some().then_some(y),
+            c: z.map_or(y, target),
+        };
+        self.with_means(Op::Forward, shape, problem)
+    }
+
+    fn matmul(
+        &mut self,
+        c: MatMut<'_, E>,
+        a: MatRef<'_, E>,
+        b: MatRef<'_, E>,
+        write: Write<E>,
+    ) -> Result<(), Error> {
+        let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
+        let work = problem((shape.n, shape.m, shape.d), source(a), source(b), target(c), write);
+        self.with_means(Op::Forward, shape, work)
+    }
+
+    fn grad_params(
+        &mut self,
+        dw: MatMut<'_, E>,
+        db: Option<&mut [E]>,
+        x: MatRef<'_, E>,
+        dz: MatRef<'_, E>,
+        write: Write<E>,
+    ) -> Result<(), Error> {
+        let lengths = db.as_ref().map(|db| db.len());
+        let shape = linear::check_grad_params(dw.layout(), lengths, x.layout(), dz.layout())?;
+        let (x, dz) = (source(x), source(dz));
+        let work = Sweep {
+            shape,
+            x,
+            w: x,
+            dy: dz,
+            activation: Activation::Identity,
+            saved: dz,
+            dx: None,
+            dx_write: write,
+            dw: Some(target(dw)),
+            db: db.map(<[E]>::as_mut_ptr),
+            params_write: write,
+        };
+        self.with_means(Op::GradParams, shape, work)
+    }
+
+    fn backward(&mut self, given: Backward<'_, E>, wanted: Gradients<'_, E>) -> Result<(), Error> {
+        let shape = given.check(&wanted)?;
+        let dy = source(given.dy);
+        let work = Sweep {
+            shape,
+            x: source(given.x),
+            w: source(given.w),
+            dy,
+            activation: given.activation,
+            saved: given.saved.map_or(dy, source),
+            dx: wanted.dx.map(target),
+            dx_write: wanted.dx_write,
+            dw: wanted.dw.map(target),
+            db: wanted.db.map(<[E]>::as_mut_ptr),
+            params_write: wanted.params_write,
+        };
+        self.with_means(Op::Backward, shape, work)
+    }
+
+    fn backward_step(&mut self, step: Step<'_, E>) -> Result<(), Error> {
+        let shape = step.check()?;
+        let Step { x, mut w, bias, dy, activation, saved, dx, lr } = step;
+        let (x, dy) = (source(x), source(dy));
+        let gradients = Sweep {
+            shape,
+            x,
+            w: source(w.as_ref()),
+            dy,
+            activation,
+            saved: saved.map_or(dy, source),
+            dx: dx.map(target),
+            dx_write: Write::REPLACE,
+            dw: None,
+            db: None,
+            params_write: Write::ADD.times(-lr),
+        };
+        // All of ∇X first: it is taken from W as it was.
+        if gradients.dx.is_some() {
+            self.with_means(Op::Step, shape, gradients)?;
+        }
+        let dw = Some(target(w.reborrow()));
+        let update = Sweep { dx: None, dw, db: bias.map(<[E]>::as_mut_ptr), ..gradients };
+        self.with_means(Op::Step, shape, update)
+    }
+
+    fn run<T: Task<E>>(&mut self, task: T) -> T::Output {
+        struct Pointwise<T>(T);
+        impl<E: Element, T: Task<E>> Job<E> for Pointwise<T> {
+            type Output = T::Output;
+            #[inline(always)]
+            fn run<V: Kernels<E>>(self, v: V) -> T::Output {
+                v.vectorize(
+                    #[inline(always)]
+                    || self.0.run(v),
+                )
+            }
+        }
+        E::run(self.token, Pointwise(task))
+    }
+}

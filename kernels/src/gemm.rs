@@ -1,0 +1,413 @@
+//! One product, `C = act(initial + alpha·A·B)`, for all variants of the layer.
+//!
+//! ```text
+//!     loop 5  for each panel of nc columns of B and C
+//!     loop 4      for each block of K_BLOCK of the sum, in order
+//!                     pack the panel of B, if it pays
+//!     loop 3          for each block of mc rows of A and C
+//!                         pack the block of A, if it pays
+//!     loop 2              for each strip of NR columns
+//!     loop 1                  for each microtile of MR rows
+//!                                 microkernel; after the last block of the sum, the activation
+//! ```
+
+use trine_core::{Activation, Element, K_BLOCK};
+
+use crate::isa::Kernels;
+use crate::microkernel::{Initial, Tile};
+use crate::pack::{self, Source};
+use crate::plan::{self, Blocking, Loops, Product, pieces};
+
+/// A matrix that is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<E> {
+    pub ptr: *mut E,
+    pub row: usize,
+    pub col: usize,
+}
+
+impl<E> Target<E> {
+    fn t(self) -> Self {
+        Target { ptr: self.ptr, row: self.col, col: self.row }
+    }
+
+    #[inline(always)]
+    pub fn at(self, i: usize, j: usize) -> Self {
+        Target { ptr: self.ptr.wrapping_add(i * self.row + j * self.col), ..self }
+    }
+
+    /// The same memory, to be read.
+    pub fn source(self) -> Source<E> {
+        Source { ptr: self.ptr, row: self.row, col: self.col }
+    }
+}
+
+/// What a sum begins with.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<E> {
+    /// Nothing; the old content of C is never read.
+    Nothing,
+    /// The old content of C.
+    Old,
+    /// One value for each column of C.
+    PerColumn(*const E),
+    /// One value for each row of C.
+    PerRow(*const E),
+}
+
+/// `C = start + alpha·A·B`, then `Y = act(C)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Problem<E> {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: Source<E>,
+    pub b: Source<E>,
+    pub c: Target<E>,
+    pub start: Start<E>,
+    pub alpha: E,
+    pub activation: Activation,
+    /// Where the activated result goes if not to C.
+    pub y: Option<Target<E>>,
+}
+
+impl<E: Element> Problem<E> {
+    /// The same product seen from the other side: `Cᵀ = Bᵀ·Aᵀ`.
+    fn t(self) -> Self {
+        Problem {
+            m: self.n,
+            n: self.m,
+            a: self.b.t(),
+            b: self.a.t(),
+            c: self.c.t(),
+            start: match self.start {
+                Start::PerColumn(p) => Start::PerRow(p),
+                Start::PerRow(p) => Start::PerColumn(p),
+                other => other,
+            },
+            y: self.y.map(Target::t),
+            ..self
+        }
+    }
+
+    /// Oriented so that vectors lie along the rows of C, if one of its strides is 1.
+    fn oriented(self) -> Self {
+        let by_columns = self.c.row == 1 && (self.c.col != 1 || self.m > self.n);
+        if by_columns { self.t() } else { self }
+    }
+
+    /// What the planner has to know.
+    pub fn product(&self) -> Product {
+        Product {
+            m: self.m,
+            n: self.n,
+            k: self.k,
+            a_by_columns: self.a.row == 1 && self.a.col != 1,
+            b_by_rows: self.b.col == 1,
+        }
+    }
+
+    /// Rows from..to of the problem, all columns.
+    pub fn rows(self, from: usize, to: usize) -> Self {
+        Problem {
+            m: to - from,
+            a: self.a.at(from, 0),
+            c: self.c.at(from, 0),
+            start: match self.start {
+                Start::PerRow(p) => Start::PerRow(p.wrapping_add(from)),
+                other => other,
+            },
+            y: self.y.map(|y| y.at(from, 0)),
+            ..self
+        }
+    }
+
+    /// Columns from..to of the problem, all rows.
+    pub fn cols(self, from: usize, to: usize) -> Self {
+        self.t().rows(from, to).t()
+    }
+}
+
+/// Computes it.
+///
+/// # Safety
+/// The operands can be accessed as their shapes and strides say; C (and Y) overlap nothing else,
+/// and no two of their elements share a place. `scratch` has room for what
+/// [`Loops::scratch`] says for either orientation ([`plan::gemm_scratch`]).
+pub unsafe fn gemm<V: Kernels<E>, E: Element>(
+    v: V,
+    problem: Problem<E>,
+    blocking: Blocking,
+    scratch: *mut E,
+) {
+    let p = problem.oriented();
+    if p.m == 0 || p.n == 0 {
+        return;
+    }
+    if p.k == 0 {
+        // SAFETY: the contract is the same.
+        return unsafe { empty_sums(v, &p) };
+    }
+    let table = const { V::TABLE };
+    let tile = plan::Tile { mr: table.mr, nrv: table.nrv, lanes: V::LANES };
+    let product = p.product();
+    let loops = Loops::new(product, tile, blocking, E::BYTES);
+    let run = Run { v, p, loops, tile, scratch, rest: loops.regions(product, tile) };
+    // SAFETY: the contract is the same.
+    unsafe { run.panels() }
+}
+
+/// One run of the loops.
+struct Run<V, E: Element> {
+    v: V,
+    p: Problem<E>,
+    loops: Loops,
+    tile: plan::Tile,
+    scratch: *mut E,
+    /// Where B's panel and the tile begin in `scratch`.
+    rest: (usize, usize),
+}
+
+/// The part of the sum that is being added.
+#[derive(Clone, Copy)]
+struct Block {
+    pc: usize,
+    kc: usize,
+    first: bool,
+    last: bool,
+}
+
+impl<V: Kernels<E>, E: Element> Run<V, E> {
+    unsafe fn panels(&self) {
+        for (jc, nc) in pieces_of(self.p.n, self.loops.nc, self.tile.lanes) {
+            for pc in (0..self.p.k).step_by(K_BLOCK) {
+                let kc = K_BLOCK.min(self.p.k - pc);
+                let block = Block { pc, kc, first: pc == 0, last: pc + kc == self.p.k };
+                // SAFETY: parts of the operands, within their shapes.
+                unsafe {
+                    if self.loops.pack_b {
+                        self.pack_b(block, jc, nc);
+                    }
+                    self.blocks(block, jc, nc);
+                }
+            }
+        }
+    }
+
+    unsafe fn blocks(&self, block: Block, jc: usize, nc: usize) {
+        for ic in (0..self.p.m).step_by(self.loops.mc) {
+            let mc = self.loops.mc.min(self.p.m - ic);
+            // SAFETY: parts of the operands, within their shapes.
+            unsafe {
+                if self.loops.pack_a {
+                    self.pack_a(block, ic, mc);
+                }
+                let mut offset = 0;
+                for (jr, nr) in pieces_of(nc, self.tile.nrv * V::LANES, V::LANES) {
+                    let nrv = nr.div_ceil(V::LANES);
+                    let b = self.strip(block, jc + jr, offset, nrv);
+                    offset += nrv * V::LANES * block.kc;
+                    for (ir, mr) in pieces(mc, self.tile.mr) {
+                        let a = self.rows(block, ic, ir, mr);
+                        self.microtile(block, (ic + ir, mr), (jc + jr, nr), a, b);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The strip of B that begins at column j; `offset` elements into the panel if it is packed.
+    #[inline(always)]
+    fn strip(&self, block: Block, j: usize, offset: usize, nrv: usize) -> Source<E> {
+        if self.loops.pack_b {
+            let ptr = self.scratch.wrapping_add(self.rest.0 + offset);
+            Source { ptr, row: nrv * V::LANES, col: 1 }
+        } else {
+            self.p.b.at(block.pc, j)
+        }
+    }
+
+    /// The rows of A that begin at row ic + ir.
+    #[inline(always)]
+    fn rows(&self, block: Block, ic: usize, ir: usize, mr: usize) -> Source<E> {
+        if self.loops.pack_a {
+            Source { ptr: self.scratch.wrapping_add(ir * block.kc), row: 1, col: mr }
+        } else {
+            self.p.a.at(ic + ir, block.pc)
+        }
+    }
+
+    unsafe fn pack_b(&self, block: Block, jc: usize, nc: usize) {
+        let mut to = self.scratch.wrapping_add(self.rest.0);
+        for (jr, nr) in pieces_of(nc, self.tile.nrv * V::LANES, V::LANES) {
+            let width = nr.div_ceil(V::LANES) * V::LANES;
+            // SAFETY: a strip of B; the panel has room for all strips.
+            unsafe { pack::strip(self.v, self.p.b.at(block.pc, jc + jr), block.kc, nr, to, width) };
+            to = to.wrapping_add(width * block.kc);
+        }
+    }
+
+    unsafe fn pack_a(&self, block: Block, ic: usize, mc: usize) {
+        for (ir, mr) in pieces(mc, self.tile.mr) {
+            let to = self.scratch.wrapping_add(ir * block.kc);
+            // SAFETY: a micropanel of A; the block has room for all of them and one vector more.
+            unsafe { pack::micropanel(self.v, self.p.a.at(ic + ir, block.pc), mr, block.kc, to) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn microtile(
+        &self,
+        block: Block,
+        (i, mr): (usize, usize),
+        (j, nr): (usize, usize),
+        a: Source<E>,
+        b: Source<E>,
+    ) {
+        let p = &self.p;
+        let nrv = nr.div_ceil(V::LANES);
+        let last = nr - (nrv - 1) * V::LANES;
+        let place = p.c.at(i, j);
+        // Scattered rows and columns: through a tile in scratch memory.
+        let scattered = V::LANES > 1 && p.c.col != 1;
+        let width = self.tile.nrv * V::LANES;
+        let c = if scattered {
+            Target { ptr: self.scratch.wrapping_add(self.rest.1), row: width, col: 1 }
+        } else {
+            place
+        };
+        let initial = match (block.first, p.start) {
+            (true, Start::Nothing) => Initial::Nothing,
+            (true, Start::PerColumn(bias)) if V::LANES > 1 || p.c.col == 1 => {
+                Initial::Rows(bias.wrapping_add(j), 0)
+            }
+            (true, Start::PerColumn(bias)) => Initial::Spread(bias.wrapping_add(j)),
+            (true, Start::PerRow(bias)) => Initial::Columns(bias.wrapping_add(i)),
+            _ => Initial::Rows(c.ptr, c.row),
+        };
+        let in_kernel = block.last && p.y.is_none() && p.activation == Activation::Relu;
+        let tile = Tile {
+            len: block.kc,
+            a: a.ptr,
+            a_row: a.row,
+            a_col: a.col,
+            b: b.ptr,
+            b_row: b.row,
+            b_col: b.col,
+            c: c.ptr,
+            c_row: c.row,
+            c_col: c.col,
+            last,
+            alpha: p.alpha,
+            initial,
+            relu: in_kernel,
+        };
+        let kernel = const { V::TABLE }.get(mr, nrv, last < V::LANES);
+        // SAFETY: a part of A (mr × kc), of B (kc × nr) and of C (mr × nr), or their copies in scratch memory.
+        unsafe {
+            if scattered && matches!(initial, Initial::Rows(from, _) if core::ptr::eq(from, c.ptr)) {
+                copy(place.source(), c, mr, nr);
+            }
+            kernel(self.v, &tile);
+            if block.last && !in_kernel && (p.activation != Activation::Identity || p.y.is_some()) {
+                let y = p.y.map_or(c, |y| y.at(i, j));
+                activate(self.v, p.activation, c.source(), y, mr, nr);
+            }
+            if scattered {
+                copy(c.source(), place, mr, nr);
+            }
+        }
+    }
+}
+
+/// Pieces of at most `most` columns, in whole vectors as far as it goes.
+#[inline(always)]
+fn pieces_of(total: usize, most: usize, lanes: usize) -> impl Iterator<Item = (usize, usize)> {
+    pieces(total.div_ceil(lanes), most.div_ceil(lanes))
+        .map(move |(start, len)| (start * lanes, (len * lanes).min(total - start * lanes)))
+}
+
+unsafe fn copy<E: Element>(from: Source<E>, to: Target<E>, rows: usize, cols: usize) {
+    for i in 0..rows {
+        for j in 0..cols {
+            // SAFETY: the caller says that both can be accessed as rows × cols.
+            unsafe { *to.at(i, j).ptr = *from.at(i, j).ptr };
+        }
+    }
+}
+
+/// `Y = act(C)` for a part of them.
+///
+/// # Safety
+/// C can be read and Y written as rows × cols. They may be the same.
+pub unsafe fn activate<V: Kernels<E>, E: Element>(
+    v: V,
+    activation: Activation,
+    c: Source<E>,
+    y: Target<E>,
+    rows: usize,
+    cols: usize,
+) {
+    // SAFETY: the contract is the same.
+    unsafe { map_rows(v, [c], y, rows, cols, |[z]| activation.apply(v, z)) }
+}
+
+/// `Y = f(S…)`, element by element.
+///
+/// # Safety
+/// Every source can be read and Y written as rows × cols. They may be the same.
+#[inline(always)]
+pub unsafe fn map_rows<V: Kernels<E>, E: Element, const S: usize>(
+    v: V,
+    sources: [Source<E>; S],
+    y: Target<E>,
+    rows: usize,
+    cols: usize,
+    f: impl Fn([V::V; S]) -> V::V,
+) {
+    let contiguous = y.col == 1 && sources.iter().all(|s| s.col == 1);
+    v.vectorize(
+        #[inline(always)]
+        || {
+            for i in 0..rows {
+                let step = if contiguous { V::LANES } else { 1 };
+                for j in (0..cols).step_by(step) {
+                    let tail = v.tail(step.min(cols - j));
+                    let whole = step == V::LANES && cols - j >= V::LANES;
+                    let to = y.at(i, j).ptr;
+                    // SAFETY: as many elements of row i as there are lanes in use.
+                    unsafe {
+                        let values = sources.map(|s| {
+                            let from = s.at(i, j).ptr;
+                            if whole { v.load_at(from) } else { v.load_tail(from, tail) }
+                        });
+                        let out = f(values);
+                        if whole { v.store_at(to, out) } else { v.store_tail(to, tail, out) }
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// K = 0: every element is its initial value, or +0.
+unsafe fn empty_sums<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
+    for i in 0..p.m {
+        for j in 0..p.n {
+            let to = p.c.at(i, j).ptr;
+            // SAFETY: element (i, j) of C, and its initial value.
+            unsafe {
+                match p.start {
+                    Start::Nothing => *to = E::ZERO,
+                    Start::Old => {}
+                    Start::PerColumn(bias) => *to = *bias.add(j),
+                    Start::PerRow(bias) => *to = *bias.add(i),
+                }
+            }
+        }
+    }
+    if p.activation != Activation::Identity || p.y.is_some() {
+        // SAFETY: C and Y, as the caller says.
+        unsafe { activate(v, p.activation, p.c.source(), p.y.unwrap_or(p.c), p.m, p.n) };
+    }
+}

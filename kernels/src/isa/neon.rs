@@ -1,0 +1,56 @@
+//! NEON (aarch64): 32 registers of 128 bits. The tile of 8 rows and 3 vectors has 24 accumulators.
+
+use core::arch::aarch64::*;
+
+use pulp::aarch64::Neon;
+
+use super::{Kernels, transpose};
+use crate::microkernel::Table;
+use crate::vector::{Extra, Pulp};
+
+impl Extra<f32> for Neon {
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        // SAFETY: the token proves the ISA; the caller says that both 4×4 blocks can be accessed.
+        unsafe {
+            transpose::quads(
+                1,
+                |_, q| vld1q_f32(from.add(q * from_row)),
+                (|a, b| vzip1q_f32(a, b), |a, b| vzip2q_f32(a, b)),
+                (
+                    |a, b| {
+                        vreinterpretq_f32_f64(vzip1q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)))
+                    },
+                    |a, b| {
+                        vreinterpretq_f32_f64(vzip2q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)))
+                    },
+                ),
+                |i, v| vst1q_f32(to.add(i * to_row), v),
+            );
+        }
+    }
+}
+
+impl Extra<f64> for Neon {
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f64, from_row: usize, to: *mut f64, to_row: usize) {
+        // SAFETY: the token proves the ISA; the caller says that both 2×2 blocks can be accessed.
+        unsafe {
+            transpose::pairs(
+                1,
+                |_, q| vld1q_f64(from.add(q * from_row)),
+                |a, b| vzip1q_f64(a, b),
+                |a, b| vzip2q_f64(a, b),
+                |i, v| vst1q_f64(to.add(i * to_row), v),
+            );
+        }
+    }
+}
+
+impl Kernels<f32> for Pulp<Neon> {
+    const TABLE: Table<Self, f32> = Table::T8X3;
+}
+
+impl Kernels<f64> for Pulp<Neon> {
+    const TABLE: Table<Self, f64> = Table::T8X3;
+}

@@ -1,0 +1,214 @@
+//! From a shape to a way of computing it: pure arithmetic, nothing is measured or remembered.
+//!
+//! ```text
+//!     loop 5  jc  columns, nc at a time       a panel of B: kc × nc, packed, stays in L2
+//!     loop 4  pc  k, K_BLOCK at a time        the order of additions
+//!     loop 3  ic  rows, mc at a time          a block of A: mc × kc, in L2 beside it
+//!     loop 2  jr  strips of NR columns        kc × NR of B, streamed from L2
+//!     loop 1  ir  microtiles of MR rows       MR × kc of A
+//! ```
+
+use trine_core::K_BLOCK;
+
+use crate::dispatch::Isa;
+
+/// How much of the operands is worked on at a time. Only speed depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocking {
+    /// Rows of A in a block.
+    pub mc: usize,
+    /// Columns of B in a panel.
+    pub nc: usize,
+    /// When operands are copied into scratch memory first.
+    pub packing: Packing,
+}
+
+/// When operands are copied into scratch memory first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Where it pays.
+    Auto,
+    /// Wherever it is possible.
+    Always,
+    /// Only where a kernel cannot read the operand as it is.
+    Never,
+}
+
+/// Sizes of the data caches of one core, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caches {
+    /// First level.
+    pub l1: usize,
+    /// Second level.
+    pub l2: usize,
+    /// Last level, all of it.
+    pub l3: usize,
+}
+
+impl Caches {
+    /// What is assumed where nothing is known: the smaller of today's server cores.
+    pub const DEFAULT: Caches = Caches { l1: 32 << 10, l2: 1 << 20, l3: 16 << 20 };
+}
+
+impl Blocking {
+    /// Half of L2 for the panel of B, an eighth for the block of A, in whole tiles.
+    pub const fn for_caches(caches: Caches, isa: Isa, bytes: usize) -> Self {
+        let tile = Tile::of(isa, bytes);
+        let row = K_BLOCK * bytes;
+        let nr = tile.nrv * tile.lanes;
+        Blocking {
+            mc: at_least(caches.l2 / 8 / row / tile.mr, 1) * tile.mr,
+            nc: at_least(caches.l2 / 2 / row / nr, 1) * nr,
+            packing: Packing::Auto,
+        }
+    }
+}
+
+/// The register tile of an ISA for one element type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Most rows.
+    pub mr: usize,
+    /// Most vectors in a row.
+    pub nrv: usize,
+    /// Elements in a vector.
+    pub lanes: usize,
+}
+
+impl Tile {
+    /// The tile of `isa` for elements of `bytes` bytes. The kernels' own tables agree (tested).
+    pub const fn of(isa: Isa, bytes: usize) -> Self {
+        match isa {
+            Isa::Portable => Tile { mr: 4, nrv: 4, lanes: 1 },
+            Isa::Avx2 => Tile { mr: 6, nrv: 2, lanes: 32 / bytes },
+            Isa::Avx512 => Tile { mr: 8, nrv: 3, lanes: 64 / bytes },
+            Isa::Neon => Tile { mr: 8, nrv: 3, lanes: 16 / bytes },
+        }
+    }
+}
+
+/// What a product looks like to the planner: `m × k` times `k × n`, in the orientation in
+/// which rows of C are contiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// Rows of C.
+    pub m: usize,
+    /// Columns of C.
+    pub n: usize,
+    /// Length of the sums.
+    pub k: usize,
+    /// Whether the rows of A are neighbours in memory (and its columns are not): Aᵀ is row-major.
+    pub a_by_columns: bool,
+    /// Whether the rows of B are contiguous.
+    pub b_by_rows: bool,
+}
+
+/// How one product is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loops {
+    /// Rows of A in a block.
+    pub mc: usize,
+    /// Columns of B in a panel.
+    pub nc: usize,
+    /// Whether A goes through scratch memory.
+    pub pack_a: bool,
+    /// Whether B goes through scratch memory.
+    pub pack_b: bool,
+}
+
+impl Loops {
+    /// The loops for a product.
+    pub const fn new(p: Product, tile: Tile, blocking: Blocking, bytes: usize) -> Self {
+        let must = tile.lanes > 1 && !p.b_by_rows;
+        let (pack_a, pack_b) = match blocking.packing {
+            Packing::Always => (true, true),
+            Packing::Never => (false, must),
+            Packing::Auto => {
+                (tile.lanes > 1 && a_pays(p, tile, bytes), must || tile.lanes > 1 && b_pays(p, bytes))
+            }
+        };
+        Loops {
+            mc: if pack_a || pack_b { blocking.mc } else { at_least(p.m, 1) },
+            nc: if pack_b || pack_a { blocking.nc } else { at_least(p.n, 1) },
+            pack_a,
+            pack_b,
+        }
+    }
+
+    /// Elements of scratch memory: a block of A, a panel of B, and a tile for outputs whose rows
+    /// and columns are both scattered.
+    pub const fn scratch(&self, p: Product, tile: Tile) -> usize {
+        self.regions(p, tile).1 + tile_scratch(tile)
+    }
+
+    /// Where the panel of B and the tile begin, behind the block of A.
+    pub const fn regions(&self, p: Product, tile: Tile) -> (usize, usize) {
+        let k = at_most(p.k, K_BLOCK);
+        let a = if self.pack_a { line(at_most(self.mc, p.m) * k + tile.lanes) } else { 0 };
+        let n = at_most(self.nc, p.n).div_ceil(tile.lanes) * tile.lanes;
+        let b = if self.pack_b { line(n * k) } else { 0 };
+        (a, a + b)
+    }
+}
+
+/// Elements of scratch memory for `m × k` times `k × n`, whatever the layouts.
+pub const fn gemm_scratch(
+    m: usize,
+    n: usize,
+    k: usize,
+    tile: Tile,
+    blocking: Blocking,
+    bytes: usize,
+) -> usize {
+    let mut most = 0;
+    let mut case = 0;
+    while case < 8 {
+        let (m, n) = if case & 1 == 0 { (m, n) } else { (n, m) };
+        let p = Product { m, n, k, a_by_columns: case & 2 == 0, b_by_rows: case & 4 == 0 };
+        most = at_least(Loops::new(p, tile, blocking, bytes).scratch(p, tile), most);
+        case += 1;
+    }
+    most
+}
+
+/// Elements for a tile on its way to an output with scattered rows and columns.
+pub const fn tile_scratch(tile: Tile) -> usize {
+    if tile.lanes > 1 { line(tile.mr * tile.nrv * tile.lanes) } else { 0 }
+}
+
+/// A whole number of cache lines, for any element.
+pub const fn line(elements: usize) -> usize {
+    elements.div_ceil(16) * 16
+}
+
+/// A by columns: a column of the tile uses a part of a cache line, the next one is a row of memory away.
+const fn a_pays(p: Product, tile: Tile, bytes: usize) -> bool {
+    p.a_by_columns && p.n > 2 * tile.nrv * tile.lanes && p.m * at_most(p.k, K_BLOCK) * bytes > 64 << 10
+}
+
+/// Every element of B is read once for each tile of rows; a copy of it costs as much as about
+/// two of them, and saves what strides cost in L1 and TLB.
+const fn b_pays(p: Product, bytes: usize) -> bool {
+    p.m >= 96 && p.n * at_most(p.k, K_BLOCK) * bytes > 128 << 10
+}
+
+pub(crate) const fn at_least(x: usize, least: usize) -> usize {
+    if x < least { least } else { x }
+}
+
+pub(crate) const fn at_most(x: usize, most: usize) -> usize {
+    if x > most { most } else { x }
+}
+
+/// Cuts `total` into pieces of at most `most`, as equal as can be: (start, length) of each.
+#[inline(always)]
+pub fn pieces(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = total.div_ceil(most);
+    let (each, longer) = if count == 0 { (0, 0) } else { (total / count, total % count) };
+    let mut start = 0;
+    (0..count).map(move |i| {
+        let len = each + usize::from(i < longer);
+        start += len;
+        (start - len, len)
+    })
+}

@@ -1,0 +1,55 @@
+//! A product on some threads: cut along the longer side of the output, so that what all threads
+//! read is the smaller operand.
+
+use trine_core::Element;
+
+use crate::gemm::{Problem, gemm};
+use crate::isa::Kernels;
+use crate::plan::{Blocking, Tile, gemm_scratch};
+use crate::threads::{Shared, fork, ranges};
+
+/// Multiply-adds below which a second thread costs more than it brings.
+const WORK_PER_THREAD: usize = 1 << 20;
+
+/// How many of `threads` a product is worth.
+pub const fn useful_threads(threads: usize, multiply_adds: usize) -> usize {
+    let worth = multiply_adds / WORK_PER_THREAD;
+    if worth < 1 || threads < 1 {
+        1
+    } else if worth < threads {
+        worth
+    } else {
+        threads
+    }
+}
+
+/// Computes it on at most `threads` threads.
+///
+/// # Safety
+/// As for [`gemm`], with scratch memory for each thread.
+pub unsafe fn product<V: Kernels<E>, E: Element>(
+    v: V,
+    p: Problem<E>,
+    blocking: Blocking,
+    threads: usize,
+    scratch: *mut E,
+) {
+    let threads = useful_threads(threads, p.m.saturating_mul(p.n).saturating_mul(p.k));
+    if threads <= 1 {
+        // SAFETY: the contract is the same.
+        return unsafe { gemm(v, p, blocking, scratch) };
+    }
+    let tile = Tile { mr: const { V::TABLE.mr }, nrv: const { V::TABLE.nrv }, lanes: V::LANES };
+    let each = gemm_scratch(p.m, p.n, p.k, tile, blocking, E::BYTES);
+    let by_rows = p.m > p.n;
+    let (side, grain) = if by_rows { (p.m, tile.mr) } else { (p.n, V::LANES) };
+    let shared = Shared((p, scratch));
+    fork(ranges(side, grain, threads).count(), |i| {
+        let &(p, scratch) = shared.get();
+        if let Some((from, to)) = ranges(side, grain, threads).nth(i) {
+            let part = if by_rows { p.rows(from, to) } else { p.cols(from, to) };
+            // SAFETY: a part of the output that no other thread writes, and scratch memory of this thread's own.
+            unsafe { gemm(v, part, blocking, scratch.add(i * each)) };
+        }
+    });
+}

@@ -1,0 +1,100 @@
+//! Scratch memory: the caller's, or with `std` the engine's own, made once and grown.
+
+use core::mem::MaybeUninit;
+
+use trine_core::{Element, Error, Shape};
+
+use crate::dispatch::Isa;
+use crate::plan::{Blocking, Caches, Tile, at_least, at_most, gemm_scratch, line};
+
+/// The unit of scratch memory: one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Line(MaybeUninit<[u8; 64]>);
+
+impl Line {
+    /// What a static scratch is filled with: nothing.
+    pub const UNINIT: Line = Line(MaybeUninit::uninit());
+}
+
+/// What an engine is asked to do, for plans and scratch lengths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// `Y = act(X·W + b)`.
+    Forward,
+    /// `∇X = ∇Z·Wᵀ`.
+    GradInput,
+    /// `∇W = Xᵀ·∇Z`, `∇b = 1ᵀ·∇Z`.
+    GradParams,
+    /// All gradients from ∇Y.
+    Backward,
+    /// ∇X, and a step of SGD straight into W and b.
+    Step,
+}
+
+/// How many [`Line`]s of scratch memory an engine on `isa` needs for `op` on an n×d×m layer, on
+/// one thread, whatever the strides and the activation.
+pub const fn scratch_len<E: Element>(isa: Isa, op: Op, n: usize, d: usize, m: usize) -> usize {
+    let blocking = Blocking::for_caches(Caches::DEFAULT, isa, E::BYTES);
+    lines(elements(op, Shape { n, d, m }, Tile::of(isa, E::BYTES), blocking, E::BYTES, 1), E::BYTES)
+}
+
+/// Elements of scratch memory for `op` on some threads.
+pub(crate) const fn elements(
+    op: Op,
+    Shape { n, d, m }: Shape,
+    tile: Tile,
+    blocking: Blocking,
+    bytes: usize,
+    threads: usize,
+) -> usize {
+    use trine_core::K_BLOCK;
+    let batch = at_most(n, K_BLOCK);
+    match op {
+        Op::Forward => threads * gemm_scratch(n, m, d, tile, blocking, bytes),
+        Op::GradInput => threads * gemm_scratch(n, d, m, tile, blocking, bytes),
+        Op::GradParams => {
+            let dw = gemm_scratch(d, m, batch, tile, blocking, bytes);
+            threads * at_least(gemm_scratch(1, m, batch, tile, blocking, bytes), dw)
+        }
+        Op::Backward | Op::Step => {
+            let dx = gemm_scratch(batch, d, m, tile, blocking, bytes);
+            let dw = elements(Op::GradParams, Shape { n, d, m }, tile, blocking, bytes, 1);
+            line(at_most(n, threads * K_BLOCK) * m) + threads * at_least(dx, dw)
+        }
+    }
+}
+
+pub(crate) const fn lines(elements: usize, bytes: usize) -> usize {
+    (elements * bytes).div_ceil(64)
+}
+
+/// Where an engine's scratch memory comes from.
+#[derive(Debug)]
+pub(crate) enum Scratch<'s> {
+    Borrowed(&'s mut [Line]),
+    #[cfg(feature = "std")]
+    Owned(std::vec::Vec<Line>),
+}
+
+impl Scratch<'_> {
+    /// At least `elements` of them, 64-byte aligned.
+    #[inline]
+    pub fn get<E: Element>(&mut self, elements: usize) -> Result<*mut E, Error> {
+        let expected = lines(elements, E::BYTES);
+        let lines: &mut [Line] = match self {
+            Scratch::Borrowed(lines) => lines,
+            #[cfg(feature = "std")]
+            Scratch::Owned(lines) => {
+                if lines.len() < expected {
+                    lines.resize(expected, Line::UNINIT);
+                }
+                lines
+            }
+        };
+        if lines.len() < expected {
+            return Err(Error::Scratch { expected, found: lines.len() });
+        }
+        Ok(lines.as_mut_ptr().cast())
+    }
+}

@@ -1,0 +1,49 @@
+//! Who computes which part. The parts of an output are disjoint and every sum stays whole, so the
+//! number of threads is never seen in a result.
+
+use crate::plan::pieces;
+
+/// Splits `total` into at most `parts` ranges that begin at multiples of `grain`.
+pub fn ranges(total: usize, grain: usize, parts: usize) -> impl Iterator<Item = (usize, usize)> {
+    let grains = total.div_ceil(grain);
+    let each = grains.div_ceil(parts.max(1)).max(1);
+    pieces(grains, each).map(move |(start, len)| (start * grain, ((start + len) * grain).min(total)))
+}
+
+/// A pointer that may go to another thread: the parts that threads write do not overlap.
+#[derive(Clone, Copy)]
+pub struct Shared<T>(pub T);
+
+// SAFETY: made only in this crate, for operands of which every thread writes a part of its own.
+unsafe impl<T> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// Through a method, so that a closure takes the wrapper along and not what is in it.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Runs `part(0)` … `part(parts − 1)`, at the same time where there are threads.
+#[cfg(feature = "rayon")]
+pub fn fork(parts: usize, part: impl Fn(usize) + Sync) {
+    fn halve(from: usize, to: usize, part: &(impl Fn(usize) + Sync)) {
+        match to - from {
+            0 => {}
+            1 => part(from),
+            _ => {
+                let middle = from + (to - from) / 2;
+                rayon::join(|| halve(from, middle, part), || halve(middle, to, part));
+            }
+        }
+    }
+    halve(0, parts, &part);
+}
+
+/// Runs `part(0)` … `part(parts − 1)`.
+#[cfg(not(feature = "rayon"))]
+pub fn fork(parts: usize, part: impl Fn(usize) + Sync) {
+    (0..parts).for_each(part);
+}
