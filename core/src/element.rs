@@ -3,6 +3,8 @@
 use core::fmt::{Debug, Display};
 use core::ops::{Add, Div, Mul, Neg, Sub};
 
+use crate::math::coefficients::Coefficients;
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
@@ -12,6 +14,7 @@ mod sealed {
 /// A floating-point type the library computes with.
 pub trait Element:
     sealed::Sealed
+    + Coefficients
     + Copy
     + Default
     + Debug

@@ -1,0 +1,96 @@
+//! What the tests of this crate share: several lanes as an array, and random numbers.
+#![allow(dead_code)]
+
+use core::array::from_fn;
+use trine_core::{Element, Lanes, Rounding};
+
+/// N lanes, each computed by the scalar lanes `S`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wide<S, const N: usize>(pub S);
+
+impl<E: Element, S: Lanes<E, V = E, Mask = bool>, const N: usize> Lanes<E> for Wide<S, N> {
+    type V = [E; N];
+    type Mask = [bool; N];
+    const LANES: usize = N;
+    const ROUNDING: Rounding = S::ROUNDING;
+
+    #[inline(always)]
+    fn splat(self, x: E) -> [E; N] {
+        [x; N]
+    }
+    #[inline(always)]
+    fn load(self, from: &[E]) -> [E; N] {
+        from_fn(|i| from.get(i).copied().unwrap_or(E::ZERO))
+    }
+    #[inline(always)]
+    fn store(self, to: &mut [E], v: [E; N]) {
+        for (to, v) in to.iter_mut().zip(v) {
+            *to = v;
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: [E; N], b: [E; N]) -> [E; N] {
+        from_fn(|i| self.0.add(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn sub(self, a: [E; N], b: [E; N]) -> [E; N] {
+        from_fn(|i| self.0.sub(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn mul(self, a: [E; N], b: [E; N]) -> [E; N] {
+        from_fn(|i| self.0.mul(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn div(self, a: [E; N], b: [E; N]) -> [E; N] {
+        from_fn(|i| self.0.div(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: [E; N], b: [E; N], c: [E; N]) -> [E; N] {
+        from_fn(|i| self.0.mul_add(a[i], b[i], c[i]))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: [E; N]) -> [E; N] {
+        from_fn(|i| self.0.sqrt(a[i]))
+    }
+    #[inline(always)]
+    fn abs(self, a: [E; N]) -> [E; N] {
+        from_fn(|i| self.0.abs(a[i]))
+    }
+    #[inline(always)]
+    fn less(self, a: [E; N], b: [E; N]) -> [bool; N] {
+        from_fn(|i| self.0.less(a[i], b[i]))
+    }
+    #[inline(always)]
+    fn select(self, mask: [bool; N], a: [E; N], b: [E; N]) -> [E; N] {
+        from_fn(|i| self.0.select(mask[i], a[i], b[i]))
+    }
+    #[inline(always)]
+    fn pow2(self, n: [E; N]) -> [E; N] {
+        from_fn(|i| self.0.pow2(n[i]))
+    }
+    #[inline(always)]
+    fn split(self, a: [E; N]) -> ([E; N], [E; N]) {
+        (from_fn(|i| self.0.split(a[i]).0), from_fn(|i| self.0.split(a[i]).1))
+    }
+}
+
+/// SplitMix64 (G. Steele, D. Lea, C. Flood 2014).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    /// Evenly from [low, high).
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n as u64) as usize
+    }
+}
