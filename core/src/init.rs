@@ -97,9 +97,9 @@ impl Rng {
     ///     e^−(k+x)²/2 = e^−k/2 · e^−k(k−1)/2 · e^−x(2k+x)/2
     /// ```
     ///
-    /// and each factor is the probability of a few trials of [`exponential`](Rng::exponential).
-    /// No logarithm, no table. The distribution is the normal one, tails included, on a grid of
-    /// 2⁻⁵³ (coarser beyond 1 where f64 is); the probabilities themselves are off by rounding,
+    /// and each factor is the probability that a few trials of probability e⁻ᵗ succeed. No
+    /// logarithm, no table. The distribution is the normal one, tails included, on a grid of 2⁻⁵³
+    /// (coarser beyond 1 where f64 is); the probabilities themselves are off by rounding,
     /// about 2⁻⁵³. Takes 16 uniform numbers on average.
     pub fn normal(&mut self) -> f64 {
         loop {

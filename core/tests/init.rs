@@ -105,6 +105,11 @@ fn stages_begin_with_the_weights_of_the_whole() {
             assert_eq!(part, whole[network.params_range(layers)]);
         }
     }
+    // A stage of a stage knows its place as well.
+    let inner = network.stage(1..4).unwrap().stage(1..2).unwrap();
+    let mut part = vec![0.0f32; inner.params_len()];
+    inner.init(&mut part, 11).unwrap();
+    assert_eq!((inner.first_layer(), &part[..]), (2, &whole[network.params_range(2..3)]));
     // Equal shapes at different places differ.
     assert_ne!(whole[network.params_range(1..2)], whole[network.params_range(2..3)]);
 }
