@@ -1,7 +1,7 @@
 //! One call, described completely: what quickcheck draws, shrinks and prints.
 
 use quickcheck::{Arbitrary, Gen};
-use trine_core::{Activation, Element, Shape, Write};
+use trine_core::{Activation, Element, Saved, Shape, Write};
 
 use crate::memory::Memory;
 use crate::operand::Place;
@@ -123,6 +123,8 @@ pub struct Case {
     pub first_output: bool,
     /// Whether backward writes ∇W.
     pub second_output: bool,
+    /// Whether backward is given what the forward pass saved.
+    pub saved: bool,
     /// What is in the operands.
     pub values: Values,
     /// Which of these numbers.
@@ -162,6 +164,7 @@ impl Case {
             bias: true,
             first_output: true,
             second_output: true,
+            saved: true,
             values: Values::Uniform,
             seed: 1,
             threads: 1,
@@ -224,6 +227,7 @@ impl Arbitrary for Case {
     fn arbitrary(g: &mut Gen) -> Self {
         let memories = [Memory::Plain, Memory::Plain, Memory::GuardBefore, Memory::GuardBehind];
         let plain = bool::arbitrary(g);
+        let activation = *g.choose(&ACTIVATIONS).expect("activations");
         Case {
             op: *g.choose(&Op::ALL).expect("methods"),
             shape: arbitrary_shape(g, LIMIT),
@@ -232,10 +236,11 @@ impl Arbitrary for Case {
             memory: *g.choose(&memories).expect("memories"),
             write: arbitrary_write(g),
             params_write: arbitrary_write(g),
-            activation: *g.choose(&ACTIVATIONS).expect("activations"),
+            activation,
             bias: bool::arbitrary(g),
             first_output: u8::arbitrary(g) % 4 != 0,
             second_output: u8::arbitrary(g) % 4 != 0,
+            saved: activation.saves() != Saved::Nothing || bool::arbitrary(g),
             values: Values::arbitrary(g),
             seed: u64::arbitrary(g) % 1000,
             threads: 1 + usize::arbitrary(g) % 3,

@@ -7,6 +7,7 @@
 //! the elements included.
 
 pub mod case;
+pub mod exact;
 pub mod memory;
 pub mod operand;
 pub mod property;

@@ -1,9 +1,13 @@
 //! What has to hold for every implementation, and the list of them.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use quickcheck::{QuickCheck, TestResult};
 use trine_core::{Element, Fused, Lanes, LinearKernels, Reference, Rounding, Task, Unfused};
+use trine_kernels::{Blocking, Engine, Isa, Packing, Supported};
 
-use crate::case::Case;
+use crate::case::{Blocks, Case};
 
 /// A statement about an implementation.
 pub trait Property {
@@ -29,52 +33,133 @@ pub fn rounding<E: Element, K: LinearKernels<E>>(kernels: &mut K) -> Rounding {
     kernels.run(RoundingOf)
 }
 
-/// Whether the property holds for this case in the reference of both roundings.
+/// Every instruction set of this machine.
+pub fn isas() -> impl Iterator<Item = Isa> {
+    Isa::ALL.into_iter().filter(|isa| isa.is_available())
+}
+
+/// The blocks that a case asks for, where they are not the engine's own choice.
+fn blocking(blocks: Blocks, chosen: Blocking) -> Blocking {
+    let (mc, nc, packing) = match blocks {
+        Blocks::Chosen => (chosen.mc, chosen.nc, chosen.packing),
+        Blocks::Packed => (chosen.mc, chosen.nc, Packing::Always),
+        Blocks::Direct => (chosen.mc, chosen.nc, Packing::Never),
+        // Neither side a multiple of any tile, so that every block has an edge.
+        Blocks::Tiny => (5, 7, Packing::Auto),
+        Blocks::TinyPacked => (3, 40, Packing::Always),
+        Blocks::TinyDirect => (19, 1, Packing::Never),
+    };
+    Blocking { mc, nc, packing }
+}
+
+type Engines = HashMap<(Isa, usize, Blocks, &'static str), Engine<'static>>;
+
+thread_local! {
+    static ENGINES: RefCell<Engines> = RefCell::default();
+}
+
+/// Works with the engine that a case asks for, on one instruction set. It has been used before,
+/// so its scratch memory holds what earlier calls left there.
+///
+/// # Panics
+/// If this machine does not have the instruction set.
+pub fn with_engine<E: Supported, T>(
+    isa: Isa,
+    case: &Case,
+    work: impl FnOnce(&mut Engine<'static>) -> T,
+) -> T {
+    ENGINES.with_borrow_mut(|engines| {
+        let engine = engines.entry((isa, case.threads, case.blocks, E::NAME)).or_insert_with(|| {
+            let engine = Engine::with_isa(isa).expect("an available ISA").with_threads(case.threads);
+            match case.blocks {
+                Blocks::Chosen => engine,
+                blocks => {
+                    let chosen = engine.blocking::<E>();
+                    engine.with_blocking(blocking(blocks, chosen))
+                }
+            }
+        });
+        work(engine)
+    })
+}
+
+/// Whether the property holds for this case in every implementation that runs here: the
+/// references of both roundings and an engine on each instruction set.
 ///
 /// # Errors
 /// For which it does not, and why.
-pub fn in_references<P: Property, E: Element>(case: &Case) -> Result<(), String> {
+pub fn in_all<P: Property, E: Supported>(case: &Case) -> Result<(), String> {
     P::check::<E, _>(case, &mut Reference(Fused)).map_err(|why| format!("reference, fused: {why}"))?;
-    P::check::<E, _>(case, &mut Reference(Unfused)).map_err(|why| format!("reference, unfused: {why}"))
+    P::check::<E, _>(case, &mut Reference(Unfused)).map_err(|why| format!("reference, unfused: {why}"))?;
+    in_engines::<P, E>(case)
 }
 
-/// Whether the property holds for this case in every implementation that runs here.
+/// Whether the property holds for this case in an engine on each instruction set.
 ///
 /// # Errors
 /// For which it does not, and why.
-pub fn in_all<P: Property, E: Element>(case: &Case) -> Result<(), String> {
-    in_references::<P, E>(case)
+pub fn in_engines<P: Property, E: Supported>(case: &Case) -> Result<(), String> {
+    for isa in isas() {
+        with_engine::<E, _>(isa, case, |engine| P::check::<E, _>(case, engine))
+            .map_err(|why| format!("engine on {isa}: {why}"))?;
+    }
+    Ok(())
 }
 
-fn result<P: Property, E: Element>(case: Case) -> TestResult {
-    match in_all::<P, E>(&case) {
-        Ok(()) => TestResult::passed(),
-        Err(why) => TestResult::error(format!("{}: {why}", E::NAME)),
+/// A statement about a case, for one element type.
+pub type Statement = fn(&Case) -> Result<(), String>;
+
+thread_local! {
+    static STATEMENT: RefCell<Option<(&'static str, Statement)>> = const { RefCell::new(None) };
+}
+
+/// Tries the statements, by the names of their element types, on `tests` random cases each (the
+/// variable `QUICKCHECK_TESTS` goes first).
+///
+/// # Panics
+/// With the simplest case found for which one does not hold.
+pub fn hold_on_random(tests: u64, statements: [(&'static str, Statement); 2]) {
+    fn result(case: Case) -> TestResult {
+        let (name, statement) = STATEMENT.with_borrow(|statement| statement.expect("set below"));
+        match statement(&case) {
+            Ok(()) => TestResult::passed(),
+            Err(why) => TestResult::error(format!("{name}: {why}")),
+        }
+    }
+    let tests = std::env::var("QUICKCHECK_TESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(tests);
+    for statement in statements {
+        // quickcheck takes functions and no closures.
+        STATEMENT.set(Some(statement));
+        QuickCheck::new().tests(tests).quickcheck(result as fn(Case) -> TestResult);
     }
 }
 
-/// Holds the property against `tests` random cases of each element type (the variable
-/// `QUICKCHECK_TESTS` goes first), and every implementation.
+/// Tries the statements on given cases.
 ///
 /// # Panics
-/// With the simplest case found for which it does not hold.
-pub fn hold<P: Property>(tests: u64) {
-    let tests = std::env::var("QUICKCHECK_TESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(tests);
-    let check = |result: fn(Case) -> TestResult| QuickCheck::new().tests(tests).quickcheck(result);
-    check(result::<P, f32>);
-    check(result::<P, f64>);
-}
-
-/// Holds the property against given cases, both element types, and every implementation.
-///
-/// # Panics
-/// With the first case for which it does not hold.
-pub fn hold_in<P: Property>(cases: impl IntoIterator<Item = Case>) {
+/// With the first case for which one does not hold.
+pub fn hold_on(cases: impl IntoIterator<Item = Case>, statements: [(&'static str, Statement); 2]) {
     for case in cases {
-        for (name, result) in [("f32", in_all::<P, f32>(&case)), ("f64", in_all::<P, f64>(&case))] {
-            if let Err(why) = result {
+        for (name, statement) in statements {
+            if let Err(why) = statement(&case) {
                 panic!("{name}: {why}\n{case:?}");
             }
         }
     }
+}
+
+/// Holds the property against random cases, both element types, every implementation.
+///
+/// # Panics
+/// With the simplest case found for which it does not hold.
+pub fn hold<P: Property>(tests: u64) {
+    hold_on_random(tests, [("f32", in_all::<P, f32>), ("f64", in_all::<P, f64>)]);
+}
+
+/// Holds the property against given cases, both element types, every implementation.
+///
+/// # Panics
+/// With the first case for which it does not hold.
+pub fn hold_in<P: Property>(cases: impl IntoIterator<Item = Case>) {
+    hold_on(cases, [("f32", in_all::<P, f32>), ("f64", in_all::<P, f64>)]);
 }
