@@ -15,7 +15,7 @@ use trine_core::{Activation, Element, K_BLOCK, Shape, Write};
 use crate::gemm::{Problem, Start, Target, gemm, map_rows};
 use crate::isa::Kernels;
 use crate::pack::Source;
-use crate::plan::{Blocking, Tile, line};
+use crate::plan::{Blocking, line};
 use crate::product::{product, useful_threads};
 use crate::threads::{Shared, fork, ranges};
 
@@ -150,9 +150,4 @@ pub fn problem<E: Element>(
 ) -> Problem<E> {
     let start = if write.add { Start::Old } else { Start::Nothing };
     Problem { m, n, k, a, b, c, start, alpha: write.alpha, activation: Activation::Identity, y: None }
-}
-
-/// The tile of a unit, for the planner.
-pub fn tile_of<V: Kernels<E>, E: Element>() -> Tile {
-    Tile { mr: const { V::TABLE.mr }, nrv: const { V::TABLE.nrv }, lanes: V::LANES }
 }

@@ -6,6 +6,7 @@ use trine_core::{
 };
 
 use crate::backward::{Means, Sweep, problem, sweep};
+use crate::describe::Plan;
 use crate::dispatch::{Isa, Job, Supported, Token};
 use crate::gemm::{Problem, Start, Target};
 use crate::isa::Kernels;
@@ -113,6 +114,11 @@ impl<'s> Engine<'s> {
     pub fn blocking<E: Element>(&self) -> Blocking {
         let blocking = Blocking::for_caches(self.caches, self.isa(), E::BYTES);
         self.blocking.unwrap_or(blocking)
+    }
+
+    /// How it computes `op` on an n×d×m layer with row-major operands.
+    pub fn plan<E: Element>(&self, op: Op, n: usize, d: usize, m: usize) -> Plan {
+        Plan::new::<E>(self.isa(), op, Shape { n, d, m }, self.threads, self.blocking::<E>())
     }
 
     /// Runs work on the unit, with scratch memory for `op`.

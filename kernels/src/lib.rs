@@ -9,20 +9,29 @@ mod backward;
 mod caches;
 #[cfg(target_arch = "x86_64")]
 mod cpuid;
+mod describe;
 mod dispatch;
 mod engine;
 mod gemm;
+#[cfg(feature = "gemm")]
+mod gemm_crate;
 mod isa;
 mod microkernel;
 mod pack;
+pub mod peak;
 mod plan;
 mod product;
+mod registry;
 mod scratch;
 mod threads;
 mod vector;
 
+pub use describe::Plan;
 pub use dispatch::{Isa, Supported, Token};
 pub use engine::Engine;
+#[cfg(feature = "gemm")]
+pub use gemm_crate::GemmCrate;
 pub use plan::{Blocking, Caches, Packing};
+pub use registry::{Kernel, main_kernel, registry};
 pub use scratch::{Line, Op, scratch_len};
 pub use trine_core as definition;

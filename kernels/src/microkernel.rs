@@ -83,6 +83,8 @@ unsafe fn body<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, cons
     v: V,
     t: &Tile<E>,
 ) {
+    // A copy, which stores to C cannot change.
+    let t = &{ *t };
     let tail = v.tail(t.last);
     let is_tail = |j: usize| TAIL && j == NRV - 1;
     // SAFETY: the caller says that these elements can be read; a partial vector reads its own only.

@@ -1,0 +1,120 @@
+//! A plan in words.
+
+use core::fmt;
+
+use trine_core::{Element, K_BLOCK, Shape};
+
+use crate::dispatch::Isa;
+use crate::plan::{Blocking, Loops, Product, Tile};
+use crate::product::useful_threads;
+use crate::scratch::{Op, elements};
+
+/// How an engine computes one operation on a layer with row-major operands. Its `Display` is
+/// made to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    isa: Isa,
+    element: &'static str,
+    bytes: usize,
+    op: Op,
+    shape: Shape,
+    threads: usize,
+    blocking: Blocking,
+}
+
+impl Plan {
+    pub(crate) fn new<E: Element>(
+        isa: Isa,
+        op: Op,
+        shape: Shape,
+        threads: usize,
+        blocking: Blocking,
+    ) -> Self {
+        let threads = useful_threads(threads, shape.n * shape.d * shape.m);
+        Plan { isa, element: E::NAME, bytes: E::BYTES, op, shape, threads, blocking }
+    }
+
+    /// Bytes of scratch memory.
+    pub fn scratch_bytes(&self) -> usize {
+        elements(self.op, self.shape, self.tile(), self.blocking, self.bytes, self.threads) * self.bytes
+    }
+
+    /// Threads that take part.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn tile(&self) -> Tile {
+        Tile::of(self.isa, self.bytes)
+    }
+
+    /// Name, formula and shape of each product.
+    fn products(&self) -> impl Iterator<Item = (&'static str, Product)> {
+        let Shape { n, d, m } = self.shape;
+        let batch = n.min(K_BLOCK * self.threads);
+        let sweep = matches!(self.op, Op::Backward | Op::Step);
+        let rows = if sweep { batch } else { n };
+        let forward = Product { m: n, n: m, k: d, a_by_columns: false, b_by_rows: true };
+        let dx = Product { m: rows, n: d, k: m, a_by_columns: false, b_by_rows: false };
+        let dw = Product { m: d, n: m, k: rows, a_by_columns: true, b_by_rows: true };
+        let all = [
+            (self.op == Op::Forward, "Y = X·W", forward),
+            (sweep || self.op == Op::GradInput, "∇X = ∇Z·Wᵀ", dx),
+            (sweep || self.op == Op::GradParams, "∇W = Xᵀ·∇Z", dw),
+        ];
+        all.into_iter().filter(|&(wanted, ..)| wanted).map(|(_, name, product)| (name, product))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shape { n, d, m } = self.shape;
+        let tile = self.tile();
+        let nr = tile.nrv * tile.lanes;
+        writeln!(
+            f,
+            "{:?} of a layer {n}×{d}×{m} (batch × in × out), {} on {}",
+            self.op, self.element, self.isa
+        )?;
+        writeln!(
+            f,
+            "  microtile {} rows × {nr} columns: {} accumulators of {} lanes",
+            tile.mr,
+            tile.mr * tile.nrv,
+            tile.lanes
+        )?;
+        writeln!(f, "  {} thread(s), {} bytes of scratch memory", self.threads, self.scratch_bytes())?;
+        if matches!(self.op, Op::Backward | Op::Step) {
+            let rows = n.min(K_BLOCK * self.threads);
+            writeln!(
+                f,
+                "  one sweep over ∇Y, {rows} rows at a time: ∇Z stays in cache, {} KiB",
+                (rows * m * self.bytes) >> 10
+            )?;
+        }
+        for (name, p) in self.products() {
+            let loops = Loops::new(p, tile, self.blocking, self.bytes);
+            writeln!(f, "  {name}: {}×{} outputs, sums over {}, closed every {K_BLOCK}", p.m, p.n, p.k)?;
+            writeln!(
+                f,
+                "    {} strip(s) of columns, {} microtile(s) of rows in each",
+                p.n.div_ceil(nr),
+                p.m.div_ceil(tile.mr)
+            )?;
+            let from = |packed, how| if packed { how } else { "read where it is" };
+            let copied =
+                if p.b_by_rows { "packed into strips" } else { "transposed in registers into strips" };
+            writeln!(f, "    left operand {}", from(loops.pack_a, "packed into micropanels"))?;
+            writeln!(f, "    right operand {}", from(loops.pack_b, copied))?;
+            if loops.pack_a || loops.pack_b {
+                writeln!(
+                    f,
+                    "    blocks of {} rows, panels of {} columns",
+                    loops.mc.min(p.m),
+                    loops.nc.min(p.n)
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
