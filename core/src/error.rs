@@ -86,6 +86,15 @@ pub enum Error {
         /// What needs it.
         needed_by: &'static str,
     },
+    /// A row's class is not one of the columns.
+    Class {
+        /// The row in question.
+        row: usize,
+        /// Its class.
+        found: u32,
+        /// How many columns there are.
+        expected: usize,
+    },
     /// A number is outside its domain.
     Value {
         /// The parameter in question.
@@ -145,6 +154,11 @@ impl fmt::Display for Error {
             Error::Missing { operand, needed_by } => {
                 write!(f, "{operand} is missing, but {needed_by} needs it")
             }
+            Error::Class { row, found, expected } => write!(
+                f,
+                "target of row {row} is class {found}, but y has {expected} {}",
+                Dim::Columns.name(expected)
+            ),
             Error::Value { operand, expected } => write!(f, "{operand} must be {expected}"),
             Error::Scratch { expected, found } => {
                 write!(f, "scratch needs {expected} units, but has {found}")

@@ -220,7 +220,7 @@ pub trait LinearKernels<E: Element> {
     fn run<T: Task<E>>(&mut self, task: T) -> T::Output;
 }
 
-const fn same(
+pub(crate) const fn same(
     (operand, dim, found): (&'static str, Dim, usize),
     (other, other_dim, expected): (&'static str, Dim, usize),
 ) -> Result<(), Error> {
@@ -232,7 +232,7 @@ const fn same(
 }
 
 /// `operand` has to be n×m like Y.
-fn same_shape(
+pub(crate) fn same_shape(
     operand: &'static str,
     found: Layout,
     other: &'static str,
