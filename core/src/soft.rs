@@ -131,3 +131,170 @@ pub fn sqrt_f64(x: f64) -> f64 {
 pub fn sqrt_f32(x: f32) -> f32 {
     sqrt_f64(x as f64) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    /// SplitMix64.
+    struct Random(u64);
+
+    impl Random {
+        fn bits(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ z >> 31
+        }
+
+        fn below(&mut self, n: i64) -> i64 {
+            (self.bits() % n as u64) as i64
+        }
+
+        /// A significand of random, few, all or no bits: what makes halves and long carries.
+        fn fraction(&mut self, width: u32) -> u64 {
+            let all = (1 << width) - 1;
+            let some = self.bits();
+            match self.below(6) {
+                0 => 0,
+                1 => all,
+                2 => 1 << self.below(width as i64),
+                3 => all << self.below(width as i64) & all,
+                4 => all >> self.below(width as i64),
+                _ => some & all,
+            }
+        }
+    }
+
+    macro_rules! against_std {
+        ($name:ident, $t:ident, $bits:ident, $fused:ident, $sqrt:ident) => {
+            mod $name {
+                use super::*;
+
+                const WIDTH: u32 = $t::MANTISSA_DIGITS - 1;
+                const FIELDS: i64 = 1 << ($bits::BITS - $t::MANTISSA_DIGITS);
+
+                /// A number with this exponent field, kept within the range of fields.
+                fn number(random: &mut Random, field: i64) -> $t {
+                    let field = field.clamp(0, FIELDS - 1) as u64;
+                    let sign = random.bits() >> 63 << ($bits::BITS - 1);
+                    $t::from_bits((sign | field << WIDTH | random.fraction(WIDTH)) as $bits)
+                }
+
+                fn check_fused(a: $t, b: $t, c: $t) {
+                    let (found, want) = ($fused(a, b, c), a.mul_add(b, c));
+                    assert!(
+                        found.to_bits() == want.to_bits() || (found.is_nan() && want.is_nan()),
+                        "{a:e}·{b:e} + {c:e} is {want:e}, not {found:e}"
+                    );
+                }
+
+                fn check_sqrt(a: $t) {
+                    let (found, want) = ($sqrt(a), a.sqrt());
+                    assert!(
+                        found.to_bits() == want.to_bits() || (found.is_nan() && want.is_nan()),
+                        "the root of {a:e} is {want:e}, not {found:e}"
+                    );
+                }
+
+                const SPECIAL: [$t; 14] = [
+                    0.0,
+                    -0.0,
+                    1.0,
+                    -1.0,
+                    0.5,
+                    3.0,
+                    $t::from_bits(1),
+                    -$t::from_bits(1),
+                    $t::MIN_POSITIVE,
+                    $t::MAX,
+                    $t::MIN,
+                    $t::INFINITY,
+                    $t::NEG_INFINITY,
+                    $t::NAN,
+                ];
+
+                #[test]
+                fn special_values() {
+                    for a in SPECIAL {
+                        check_sqrt(a);
+                        for b in SPECIAL {
+                            for c in SPECIAL {
+                                check_fused(a, b, c);
+                            }
+                        }
+                    }
+                }
+
+                #[test]
+                fn fused_on_any_bits() {
+                    let mut random = Random(1);
+                    for _ in 0..1_000_000 {
+                        let [a, b, c] = [0; 3].map(|_| $t::from_bits(random.bits() as $bits));
+                        check_fused(a, b, c);
+                    }
+                }
+
+                /// The sum's exponent near the product's: cancellation, halves, sticky bits.
+                #[test]
+                fn fused_near_cancellation() {
+                    let mut random = Random(2);
+                    let reach = 2 * WIDTH as i64 + 8;
+                    for _ in 0..2_000_000 {
+                        let (i, j) = (random.below(FIELDS), random.below(FIELDS));
+                        let (a, b) = (number(&mut random, i), number(&mut random, j));
+                        let product = i + j - (FIELDS / 2 - 1);
+                        let apart = random.below(2 * reach) - reach;
+                        let c = number(&mut random, product + apart);
+                        check_fused(a, b, c);
+                        // All but the error of the product.
+                        check_fused(a, b, -(a * b));
+                        let next = $t::from_bits((a * b).to_bits() ^ 1);
+                        check_fused(a, b, -next);
+                    }
+                }
+
+                /// Results at the ends of the range: subnormal, zero, infinite.
+                #[test]
+                fn fused_at_the_ends() {
+                    let mut random = Random(3);
+                    for _ in 0..2_000_000 {
+                        let width = WIDTH as i64;
+                        let low = random.bits() & 1 == 0;
+                        let near = |random: &mut Random| random.below(2 * width + 8) - width - 4;
+                        let product = if low { near(&mut random) } else { FIELDS - 1 - random.below(4) };
+                        let i = random.below(FIELDS);
+                        let j = product - i + (FIELDS / 2 - 1);
+                        let field = if low { near(&mut random) } else { FIELDS - 1 - random.below(4) };
+                        let (a, b) = (number(&mut random, i), number(&mut random, j));
+                        let c = number(&mut random, field);
+                        check_fused(a, b, c);
+                    }
+                }
+
+                #[test]
+                fn square_roots() {
+                    let mut random = Random(4);
+                    for _ in 0..300_000 {
+                        check_sqrt($t::from_bits(random.bits() as $bits));
+                        let field = random.below(FIELDS);
+                        let root = number(&mut random, field).abs();
+                        check_sqrt(root);
+                        // Squares and their neighbours, where a root is barely exact.
+                        let square = root * root;
+                        check_sqrt(square);
+                        check_sqrt($t::from_bits(square.to_bits().wrapping_add(1)));
+                        check_sqrt($t::from_bits(square.to_bits().saturating_sub(1)));
+                        let subnormal = number(&mut random, 0).abs();
+                        check_sqrt(subnormal);
+                    }
+                }
+            }
+        };
+    }
+
+    against_std!(single, f32, u32, fused_f32, sqrt_f32);
+    against_std!(double, f64, u64, fused_f64, sqrt_f64);
+}
