@@ -7,7 +7,7 @@ use trine_core::{Element, Error, Rounding};
 
 use crate::isa::Kernels;
 use crate::isa::portable::Portable;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::vector::Pulp;
 
 /// An instruction set with kernels of its own.

@@ -24,6 +24,10 @@ mod product;
 mod registry;
 mod scratch;
 mod threads;
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code, reason = "only SIMD units use all of it")
+)]
 mod vector;
 
 pub use describe::Plan;

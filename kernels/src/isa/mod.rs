@@ -1,5 +1,9 @@
 //! One file for each ISA: its token, its tiles, its transposes. Nothing else knows an ISA.
 
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code, reason = "only SIMD units use it")
+)]
 mod transpose;
 
 #[cfg(target_arch = "x86_64")]

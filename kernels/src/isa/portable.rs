@@ -47,9 +47,12 @@ mod asm {
     #[inline(always)]
     fn single(a: f32, b: f32, mut c: f32) -> f32 {
         // SAFETY: the build script sets the flag only for targets whose baseline has VFPv4; the
-        // instruction reads and writes the named registers only.
+        // instructions read and write the named registers only. The operands come in core registers
+        // because the compiler hands out single-precision ones only where there are double-precision
+        // ones too, which these targets lack.
         unsafe {
-            core::arch::asm!("vfma.f32 {c}, {a}, {b}", a = in(sreg) a, b = in(sreg) b, c = inout(sreg) c,
+            core::arch::asm!("vmov s0, s1, {a}, {b}", "vmov s2, {c}", "vfma.f32 s2, s0, s1", "vmov {c}, s2",
+                a = in(reg) a, b = in(reg) b, c = inout(reg) c, out("s0") _, out("s1") _, out("s2") _,
                 options(pure, nomem, nostack, preserves_flags));
         }
         c
