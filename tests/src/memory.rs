@@ -2,8 +2,6 @@
 
 use std::ops::{Deref, DerefMut};
 
-use trine_core::Element;
-
 /// Where a buffer lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
@@ -25,21 +23,19 @@ pub enum Buffer<E> {
     Guarded(guard::Pages<E>),
 }
 
-impl<E: Element> Buffer<E> {
+impl<E: Copy> Buffer<E> {
     /// `len` elements, all `fill`. Where there are no guard pages to be had, a vector.
     pub fn new(len: usize, fill: E, memory: Memory) -> Self {
         #[cfg(unix)]
         if memory != Memory::Plain {
-            let mut pages = guard::Pages::new(len, memory == Memory::GuardBehind);
-            pages.fill(fill);
-            return Buffer::Guarded(pages);
+            return Buffer::Guarded(guard::Pages::new(len, fill, memory == Memory::GuardBehind));
         }
         let _ = memory;
         Buffer::Plain(vec![fill; len])
     }
 }
 
-impl<E: Element> Deref for Buffer<E> {
+impl<E> Deref for Buffer<E> {
     type Target = [E];
 
     fn deref(&self) -> &[E] {
@@ -51,7 +47,7 @@ impl<E: Element> Deref for Buffer<E> {
     }
 }
 
-impl<E: Element> DerefMut for Buffer<E> {
+impl<E> DerefMut for Buffer<E> {
     fn deref_mut(&mut self) -> &mut [E] {
         match self {
             Buffer::Plain(data) => data,
@@ -68,30 +64,26 @@ pub mod guard {
     use std::ops::{Deref, DerefMut};
     use std::ptr;
 
-    use trine_core::Element;
-
-    /// A slice that touches an unreadable page. Its elements are numbers: any bytes are valid.
+    /// A slice that touches an unreadable page.
     #[derive(Debug)]
-    pub struct Pages<E> {
+    pub struct Pages<T> {
         base: *mut libc::c_void,
         bytes: usize,
-        first: *mut E,
+        first: *mut T,
         len: usize,
-        owned: PhantomData<E>,
+        owned: PhantomData<T>,
     }
 
-    // SAFETY: the pages belong to this value alone and elements are plain numbers.
-    unsafe impl<E: Send> Send for Pages<E> {}
-
-    impl<E: Element> Pages<E> {
-        /// `len` elements, all zero, that end at an unreadable page or begin after one.
+    impl<T: Copy> Pages<T> {
+        /// `len` times `fill`, ending at an unreadable page or beginning after one.
         ///
         /// # Panics
         /// If the system refuses the memory.
-        pub fn new(len: usize, behind: bool) -> Self {
+        pub fn new(len: usize, fill: T, behind: bool) -> Self {
             // SAFETY: sysconf only reads a constant of the system.
             let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("page size");
-            let inside = (len * E::BYTES).next_multiple_of(page);
+            assert!(align_of::<T>() <= page);
+            let inside = (len * size_of::<T>()).next_multiple_of(page);
             let bytes = inside + 2 * page;
             let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
             // SAFETY: new anonymous pages, no memory that anyone uses is touched.
@@ -104,30 +96,34 @@ pub mod guard {
                 let refused = unsafe { libc::mprotect(start.cast(), inside, access) };
                 assert_eq!(refused, 0, "mprotect failed");
             }
-            let offset = if behind { inside - len * E::BYTES } else { 0 };
-            let first = start.wrapping_add(offset).cast::<E>();
+            // The size of a type is a multiple of its alignment, so the end of a page is as good a place.
+            let offset = if behind { inside - len * size_of::<T>() } else { 0 };
+            let first = start.wrapping_add(offset).cast::<T>();
+            for i in 0..len {
+                // SAFETY: element i of `len`, all of which lie in the readable pages.
+                unsafe { first.add(i).write(fill) };
+            }
             Pages { base, bytes, first, len, owned: PhantomData }
         }
     }
 
-    impl<E> Deref for Pages<E> {
-        type Target = [E];
+    impl<T> Deref for Pages<T> {
+        type Target = [T];
 
-        fn deref(&self) -> &[E] {
-            // SAFETY: `len` elements from `first` on lie in readable pages, zeroed or written since,
-            // aligned because both the page and `len·size` are multiples of the alignment.
+        fn deref(&self) -> &[T] {
+            // SAFETY: `new` has written `len` elements from `first` on, aligned, in pages of this value's own.
             unsafe { std::slice::from_raw_parts(self.first, self.len) }
         }
     }
 
-    impl<E> DerefMut for Pages<E> {
-        fn deref_mut(&mut self) -> &mut [E] {
+    impl<T> DerefMut for Pages<T> {
+        fn deref_mut(&mut self) -> &mut [T] {
             // SAFETY: as in `deref`, and `self` is borrowed for as long as the slice lives.
             unsafe { std::slice::from_raw_parts_mut(self.first, self.len) }
         }
     }
 
-    impl<E> Drop for Pages<E> {
+    impl<T> Drop for Pages<T> {
         fn drop(&mut self) {
             // SAFETY: the mapping was made in `new` with this length and nothing refers to it now.
             unsafe { libc::munmap(self.base, self.bytes) };

@@ -126,7 +126,7 @@ pub fn hold_on_random(tests: u64, statements: [(&'static str, Statement); 2]) {
             Err(why) => TestResult::error(format!("{name}: {why}")),
         }
     }
-    let tests = std::env::var("QUICKCHECK_TESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(tests);
+    let tests = variable("QUICKCHECK_TESTS").map_or(tests, |n| n as u64);
     for statement in statements {
         // quickcheck takes functions and no closures.
         STATEMENT.set(Some(statement));
@@ -134,12 +134,18 @@ pub fn hold_on_random(tests: u64, statements: [(&'static str, Statement); 2]) {
     }
 }
 
-/// Tries the statements on given cases.
+/// A number from the environment.
+fn variable(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Tries the statements on given cases, or with `TRINE_EVERY=n` on every nth of them: for emulated
+/// CPUs.
 ///
 /// # Panics
 /// With the first case for which one does not hold.
 pub fn hold_on(cases: impl IntoIterator<Item = Case>, statements: [(&'static str, Statement); 2]) {
-    for case in cases {
+    for case in cases.into_iter().step_by(variable("TRINE_EVERY").unwrap_or(1).max(1)) {
         for (name, statement) in statements {
             if let Err(why) = statement(&case) {
                 panic!("{name}: {why}\n{case:?}");
