@@ -10,13 +10,14 @@
 //! ∇Y is read from memory once, ∇Z is never written there. A block of rows is a block of the sums
 //! over the batch, so the order of additions is the one that is defined.
 
-use trine_core::{Activation, Element, K_BLOCK, Shape, Write};
+use trine_core::{Activation, Element, Error, K_BLOCK, Shape, Write};
 
-use crate::gemm::{Problem, Start, Target, gemm, map_rows};
+use crate::gemm::{Planned, Problem, Start, Target, gemm, map_rows};
 use crate::isa::Kernels;
 use crate::pack::Source;
 use crate::plan::{Blocking, line};
-use crate::product::{product, useful_threads};
+use crate::product::{shared, useful_threads};
+use crate::scratch::Scratch;
 use crate::threads::{Shared, fork, ranges};
 
 /// The operands of a backward pass, checked.
@@ -36,27 +37,37 @@ pub struct Sweep<E> {
     pub params_write: Write<E>,
 }
 
-/// Where and how it runs.
+/// How it runs.
 #[derive(Clone, Copy)]
-pub struct Means<E> {
-    pub blocking: Blocking,
-    pub threads: usize,
-    pub scratch: *mut E,
+struct Means<E> {
+    blocking: Blocking,
+    threads: usize,
+    /// Scratch memory, and how much of it each thread has.
+    scratch: (*mut E, usize),
 }
 
 /// Computes what is asked for.
 ///
+/// # Errors
+/// [`Error::Scratch`]; nothing has been written then.
+///
 /// # Safety
 /// The operands can be accessed as their shapes and strides say; no output overlaps another operand,
-/// except `dw` the weights if `dx` is `None`. `scratch` is as long as
-/// [`elements`](crate::scratch::elements) says for `Op::Backward`.
-pub unsafe fn sweep<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, means: Means<E>) {
+/// except `dw` the weights if `dx` is `None`.
+pub unsafe fn sweep<V: Kernels<E>, E: Element>(
+    v: V,
+    s: &Sweep<E>,
+    blocking: Blocking,
+    threads: usize,
+    scratch: &mut Scratch<'_>,
+) -> Result<(), Error> {
     let Shape { n, d, m } = s.shape;
-    let threads = useful_threads(means.threads, n.saturating_mul(d).saturating_mul(m));
-    let wave = n.min(means.threads * K_BLOCK);
+    let threads = useful_threads(threads, n.saturating_mul(d).saturating_mul(m));
+    let wave = n.min(threads * K_BLOCK);
     let dz_room = if s.activation == Activation::Identity { 0 } else { line(wave * m) };
-    let (room, means) =
-        (means.scratch, Means { scratch: means.scratch.wrapping_add(dz_room), threads, ..means });
+    let each = products_scratch(v, s, wave, blocking);
+    let room = scratch.get::<E>(dz_room + threads * each)?;
+    let means = Means { blocking, threads, scratch: (room.wrapping_add(dz_room), each) };
     for r in (0..n).step_by(wave.max(1)) {
         let rows = wave.min(n - r);
         let dz = if s.activation == Activation::Identity {
@@ -71,7 +82,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, means: Means<
         unsafe {
             if let Some(dx) = s.dx {
                 let p = problem((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
-                product(v, p, means.blocking, threads, means.scratch);
+                shared(v, p, blocking, threads, means.scratch);
             }
             params(v, s, r, rows, dz, means);
         }
@@ -80,6 +91,29 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, means: Means<
         // SAFETY: sums over nothing: only the outputs are touched.
         unsafe { params(v, s, 0, 0, s.dy, means) };
     }
+    Ok(())
+}
+
+/// The scratch memory that the products of one wave need on one thread. A wave of fewer rows needs no more.
+fn products_scratch<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, rows: usize, blocking: Blocking) -> usize {
+    let Shape { d, m, .. } = s.shape;
+    let dz = if s.activation == Activation::Identity { s.dy } else { Source { row: m, col: 1, ..s.dy } };
+    let need = |p: Problem<E>| Planned::new(v, p, blocking).scratch();
+    let dx = s.dx.map(|dx| need(problem((rows, d, m), dz, s.w.t(), dx, s.dx_write)));
+    let dw = s.dw.map(|dw| need(problem((d, m, rows), s.x.t(), dz, dw, s.params_write)));
+    let db = s.db.map(|db| need(sums(dz.ptr, (m, rows), dz, db, s.params_write)));
+    [dx, dw, db].into_iter().flatten().max().unwrap_or(0)
+}
+
+/// Column sums as a product with a row of ones: one value, read again and again.
+fn sums<E: Element>(
+    one: *const E,
+    (m, rows): (usize, usize),
+    dz: Source<E>,
+    db: *mut E,
+    write: Write<E>,
+) -> Problem<E> {
+    problem((1, m, rows), Source { ptr: one, row: 0, col: 0 }, dz, Target { ptr: db, row: m, col: 1 }, write)
 }
 
 /// ∇Z for some rows.
@@ -92,9 +126,9 @@ unsafe fn apply_derivative<V: Kernels<E>, E: Element>(
     threads: usize,
 ) {
     let m = s.shape.m;
-    let shared = Shared((s, dz));
+    let operands = Shared((s, dz));
     fork(ranges(rows, 1, threads).count(), |i| {
-        let &(s, dz) = shared.get();
+        let &(s, dz) = operands.get();
         if let Some((from, to)) = ranges(rows, 1, threads).nth(i) {
             let sources = [s.dy.at(r + from, 0), s.saved.at(r + from, 0)];
             // SAFETY: rows that no other thread writes.
@@ -128,14 +162,11 @@ unsafe fn params<V: Kernels<E>, E: Element>(
     unsafe {
         if let Some(dw) = s.dw {
             let p = problem((d, m, rows), s.x.at(r, 0).t(), dz, dw, write);
-            product(v, p, means.blocking, means.threads, means.scratch);
+            shared(v, p, means.blocking, means.threads, means.scratch);
         }
         if let Some(db) = s.db {
-            // A row of ones: one value, read again and again.
             let one = E::ONE;
-            let ones = Source { ptr: &raw const one, row: 0, col: 0 };
-            let db = Target { ptr: db, row: m, col: 1 };
-            gemm(v, problem((1, m, rows), ones, dz, db, write), means.blocking, means.scratch);
+            gemm(v, sums(&one, (m, rows), dz, db, write), means.blocking, means.scratch.0);
         }
     }
 }

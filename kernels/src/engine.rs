@@ -5,15 +5,15 @@ use trine_core::{
     Task, Write, linear,
 };
 
-use crate::backward::{Means, Sweep, problem, sweep};
+use crate::backward::{Sweep, problem, sweep};
 use crate::describe::Plan;
 use crate::dispatch::{Isa, Job, Supported, Token};
 use crate::gemm::{Problem, Start, Target};
 use crate::isa::Kernels;
 use crate::pack::Source;
-use crate::plan::{Blocking, Caches, Tile};
+use crate::plan::{Blocking, Caches};
 use crate::product::product;
-use crate::scratch::{Line, Op, Scratch, elements};
+use crate::scratch::{Line, Op, Scratch};
 
 /// Computes layers on one instruction set. Owns or borrows its scratch memory and nothing else.
 ///
@@ -23,8 +23,8 @@ use crate::scratch::{Line, Op, Scratch, elements};
 pub struct Engine<'s> {
     token: Token,
     threads: usize,
-    caches: Caches,
-    blocking: Option<Blocking>,
+    /// For elements of 4 and of 8 bytes.
+    blocking: [Blocking; 2],
     scratch: Scratch<'s>,
 }
 
@@ -56,8 +56,7 @@ impl Engine<'static> {
     }
 
     fn owned(token: Token) -> Self {
-        let scratch = Scratch::Owned(std::vec::Vec::new());
-        Engine { token, threads: 1, caches: crate::caches::detect(), blocking: None, scratch }
+        Self::assemble(token, crate::caches::detect(), Scratch::Owned(std::vec::Vec::new()))
     }
 }
 
@@ -80,8 +79,12 @@ impl<'s> Engine<'s> {
 
     /// The same for an instruction set of which the caller has the proof.
     pub fn with_token(token: Token, scratch: &'s mut [Line]) -> Self {
-        let scratch = Scratch::Borrowed(scratch);
-        Engine { token, threads: 1, caches: Caches::DEFAULT, blocking: None, scratch }
+        Self::assemble(token, Caches::DEFAULT, Scratch::Borrowed(scratch))
+    }
+
+    fn assemble(token: Token, caches: Caches, scratch: Scratch<'s>) -> Self {
+        let blocking = [4, 8].map(|bytes| Blocking::for_caches(caches, token.isa(), bytes));
+        Engine { token, threads: 1, blocking, scratch }
     }
 
     /// The same engine with at most this many threads, of the rayon pool it is called in. Small
@@ -96,7 +99,7 @@ impl<'s> Engine<'s> {
     /// The same engine with other blocks: for tests, and for who has measured better ones.
     #[must_use]
     pub fn with_blocking(mut self, blocking: Blocking) -> Self {
-        self.blocking = Some(Blocking { mc: blocking.mc.max(1), nc: blocking.nc.max(1), ..blocking });
+        self.blocking = [Blocking { mc: blocking.mc.max(1), nc: blocking.nc.max(1), ..blocking }; 2];
         self
     }
 
@@ -112,8 +115,7 @@ impl<'s> Engine<'s> {
 
     /// The blocks it works with.
     pub fn blocking<E: Element>(&self) -> Blocking {
-        let blocking = Blocking::for_caches(self.caches, self.isa(), E::BYTES);
-        self.blocking.unwrap_or(blocking)
+        self.blocking[usize::from(E::BYTES > 4)]
     }
 
     /// How it computes `op` on an n×d×m layer with row-major operands.
@@ -121,47 +123,65 @@ impl<'s> Engine<'s> {
         Plan::new::<E>(self.isa(), op, Shape { n, d, m }, self.threads, self.blocking::<E>())
     }
 
-    /// Runs work on the unit, with scratch memory for `op`.
-    fn with_means<E: Supported>(&mut self, op: Op, shape: Shape, work: impl Work<E>) -> Result<(), Error> {
+    /// Runs work on the unit.
+    #[inline(always)]
+    fn execute<E: Supported>(&mut self, work: impl Work<E>) -> Result<(), Error> {
         let (blocking, threads) = (self.blocking::<E>(), self.threads);
-        let tile = Tile::of(self.isa(), E::BYTES);
-        let scratch = self.scratch.get::<E>(elements(op, shape, tile, blocking, E::BYTES, threads))?;
-        E::run(self.token, Bound { work, means: Means { blocking, threads, scratch } });
-        Ok(())
+        E::run(self.token, Bound { work, blocking, threads, scratch: &mut self.scratch })
     }
 }
 
 /// Work that still lacks its unit and its memory.
 trait Work<E: Element> {
-    fn run<V: Kernels<E>>(self, v: V, means: Means<E>);
+    fn run<V: Kernels<E>>(
+        self,
+        v: V,
+        blocking: Blocking,
+        threads: usize,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), Error>;
 }
 
-struct Bound<W, E> {
+struct Bound<'e, 's, W> {
     work: W,
-    means: Means<E>,
+    blocking: Blocking,
+    threads: usize,
+    scratch: &'e mut Scratch<'s>,
 }
 
-impl<E: Element, W: Work<E>> Job<E> for Bound<W, E> {
-    type Output = ();
+impl<E: Element, W: Work<E>> Job<E> for Bound<'_, '_, W> {
+    type Output = Result<(), Error>;
     #[inline(always)]
-    fn run<V: Kernels<E>>(self, v: V) {
-        self.work.run(v, self.means);
+    fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
+        self.work.run(v, self.blocking, self.threads, self.scratch)
     }
 }
 
 impl<E: Element> Work<E> for Problem<E> {
     #[inline(always)]
-    fn run<V: Kernels<E>>(self, v: V, means: Means<E>) {
-        // SAFETY: made in this file from views that fit each other, with scratch memory for the shape.
-        unsafe { product(v, self, means.blocking, means.threads, means.scratch) };
+    fn run<V: Kernels<E>>(
+        self,
+        v: V,
+        blocking: Blocking,
+        threads: usize,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), Error> {
+        // SAFETY: made in this file from views that fit each other.
+        unsafe { product(v, self, blocking, threads, scratch) }
     }
 }
 
 impl<E: Element> Work<E> for Sweep<E> {
     #[inline(always)]
-    fn run<V: Kernels<E>>(self, v: V, means: Means<E>) {
-        // SAFETY: made in this file from views that fit each other, with scratch memory for the shape.
-        unsafe { sweep(v, &self, means) };
+    fn run<V: Kernels<E>>(
+        self,
+        v: V,
+        blocking: Blocking,
+        threads: usize,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), Error> {
+        // SAFETY: made in this file from views that fit each other.
+        unsafe { sweep(v, &self, blocking, threads, scratch) }
     }
 }
 
@@ -190,7 +210,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             y: z.is_some().then_some(y),
             c: z.map_or(y, target),
         };
-        self.with_means(Op::Forward, shape, problem)
+        self.execute(problem)
     }
 
     fn matmul(
@@ -202,7 +222,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
     ) -> Result<(), Error> {
         let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
         let work = problem((shape.n, shape.m, shape.d), source(a), source(b), target(c), write);
-        self.with_means(Op::Forward, shape, work)
+        self.execute(work)
     }
 
     fn grad_params(
@@ -229,7 +249,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             db: db.map(<[E]>::as_mut_ptr),
             params_write: write,
         };
-        self.with_means(Op::GradParams, shape, work)
+        self.execute(work)
     }
 
     fn backward(&mut self, given: Backward<'_, E>, wanted: Gradients<'_, E>) -> Result<(), Error> {
@@ -248,7 +268,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             db: wanted.db.map(<[E]>::as_mut_ptr),
             params_write: wanted.params_write,
         };
-        self.with_means(Op::Backward, shape, work)
+        self.execute(work)
     }
 
     fn backward_step(&mut self, step: Step<'_, E>) -> Result<(), Error> {
@@ -270,11 +290,11 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
         };
         // All of ∇X first: it is taken from W as it was.
         if gradients.dx.is_some() {
-            self.with_means(Op::Step, shape, gradients)?;
+            self.execute(gradients)?;
         }
         let dw = Some(target(w.reborrow()));
         let update = Sweep { dx: None, dw, db: bias.map(<[E]>::as_mut_ptr), ..gradients };
-        self.with_means(Op::Step, shape, update)
+        self.execute(update)
     }
 
     fn run<T: Task<E>>(&mut self, task: T) -> T::Output {

@@ -128,44 +128,78 @@ impl<E: Element> Problem<E> {
     }
 }
 
-/// Computes it.
+/// A problem in its best orientation, with its loops.
+pub struct Planned<V, E: Element> {
+    v: V,
+    p: Problem<E>,
+    loops: Loops,
+    /// Where B's panel begins in scratch memory, and where it ends.
+    regions: (usize, usize),
+}
+
+impl<V: Kernels<E>, E: Element> Planned<V, E> {
+    const TILE: plan::Tile = plan::Tile { mr: V::TABLE.mr, nrv: V::TABLE.nrv, lanes: V::LANES };
+
+    /// Plans the problem for this unit.
+    #[inline(always)]
+    pub fn new(v: V, problem: Problem<E>, blocking: Blocking) -> Self {
+        let p = problem.oriented();
+        let loops = Loops::new(p.product(), Self::TILE, blocking, E::BYTES);
+        Planned { v, p, loops, regions: loops.regions(p.product(), Self::TILE) }
+    }
+
+    /// Elements of scratch memory that it needs.
+    #[inline(always)]
+    pub fn scratch(&self) -> usize {
+        self.regions.1 + if self.is_scattered() { plan::tile_scratch(Self::TILE) } else { 0 }
+    }
+
+    /// Whether neither the rows nor the columns of C are contiguous.
+    #[inline(always)]
+    fn is_scattered(&self) -> bool {
+        V::LANES > 1 && self.p.c.col != 1
+    }
+
+    /// Computes it.
+    ///
+    /// # Safety
+    /// The operands can be accessed as their shapes and strides say; C (and Y) overlap nothing else,
+    /// and no two of their elements share a place. `scratch` has room for what
+    /// [`scratch`](Self::scratch) says.
+    #[inline(always)]
+    pub unsafe fn run(&self, scratch: *mut E) {
+        if self.p.m == 0 || self.p.n == 0 {
+            return;
+        }
+        // SAFETY: the contract is the same.
+        unsafe {
+            if self.p.k == 0 {
+                empty_sums(self.v, &self.p);
+            } else {
+                Run { plan: self, scratch }.panels();
+            }
+        }
+    }
+}
+
+/// Plans and computes it.
 ///
 /// # Safety
-/// The operands can be accessed as their shapes and strides say; C (and Y) overlap nothing else,
-/// and no two of their elements share a place. `scratch` has room for what
-/// [`Loops::scratch`] says for either orientation ([`plan::gemm_scratch`]).
+/// As for [`Planned::run`], with as much scratch memory as [`Planned::scratch`] would say.
 pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     v: V,
     problem: Problem<E>,
     blocking: Blocking,
     scratch: *mut E,
 ) {
-    let p = problem.oriented();
-    if p.m == 0 || p.n == 0 {
-        return;
-    }
-    if p.k == 0 {
-        // SAFETY: the contract is the same.
-        return unsafe { empty_sums(v, &p) };
-    }
-    let table = const { V::TABLE };
-    let tile = plan::Tile { mr: table.mr, nrv: table.nrv, lanes: V::LANES };
-    let product = p.product();
-    let loops = Loops::new(product, tile, blocking, E::BYTES);
-    let run = Run { v, p, loops, tile, scratch, rest: loops.regions(product, tile) };
     // SAFETY: the contract is the same.
-    unsafe { run.panels() }
+    unsafe { Planned::new(v, problem, blocking).run(scratch) }
 }
 
 /// One run of the loops.
-struct Run<V, E: Element> {
-    v: V,
-    p: Problem<E>,
-    loops: Loops,
-    tile: plan::Tile,
+struct Run<'p, V, E: Element> {
+    plan: &'p Planned<V, E>,
     scratch: *mut E,
-    /// Where B's panel and the tile begin in `scratch`.
-    rest: (usize, usize),
 }
 
 /// The part of the sum that is being added.
@@ -177,15 +211,15 @@ struct Block {
     last: bool,
 }
 
-impl<V: Kernels<E>, E: Element> Run<V, E> {
+impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     unsafe fn panels(&self) {
-        for (jc, nc) in pieces_of(self.p.n, self.loops.nc, self.tile.lanes) {
-            for pc in (0..self.p.k).step_by(K_BLOCK) {
-                let kc = K_BLOCK.min(self.p.k - pc);
-                let block = Block { pc, kc, first: pc == 0, last: pc + kc == self.p.k };
+        for (jc, nc) in pieces_of(self.plan.p.n, self.plan.loops.nc, Planned::<V, E>::TILE.lanes) {
+            for pc in (0..self.plan.p.k).step_by(K_BLOCK) {
+                let kc = K_BLOCK.min(self.plan.p.k - pc);
+                let block = Block { pc, kc, first: pc == 0, last: pc + kc == self.plan.p.k };
                 // SAFETY: parts of the operands, within their shapes.
                 unsafe {
-                    if self.loops.pack_b {
+                    if self.plan.loops.pack_b {
                         self.pack_b(block, jc, nc);
                     }
                     self.blocks(block, jc, nc);
@@ -195,20 +229,20 @@ impl<V: Kernels<E>, E: Element> Run<V, E> {
     }
 
     unsafe fn blocks(&self, block: Block, jc: usize, nc: usize) {
-        for ic in (0..self.p.m).step_by(self.loops.mc) {
-            let mc = self.loops.mc.min(self.p.m - ic);
+        for ic in (0..self.plan.p.m).step_by(self.plan.loops.mc) {
+            let mc = self.plan.loops.mc.min(self.plan.p.m - ic);
             // SAFETY: parts of the operands, within their shapes.
             unsafe {
-                if self.loops.pack_a {
+                if self.plan.loops.pack_a {
                     self.pack_a(block, ic, mc);
                 }
                 let mut offset = 0;
-                for (jr, nr) in pieces_of(nc, self.tile.nrv * V::LANES, V::LANES) {
+                for (jr, nr) in pieces_of(nc, Planned::<V, E>::TILE.nrv * V::LANES, V::LANES) {
                     let nrv = nr.div_ceil(V::LANES);
                     let b = self.strip(block, jc + jr, offset, nrv);
                     offset += nrv * V::LANES * block.kc;
-                    for (ir, mr) in pieces(mc, self.tile.mr) {
-                        let a = self.rows(block, ic, ir, mr);
+                    for (at, (ir, mr)) in pieces(mc, Planned::<V, E>::TILE.mr).enumerate() {
+                        let a = self.rows(block, ic, (at, ir, mr));
                         self.microtile(block, (ic + ir, mr), (jc + jr, nr), a, b);
                     }
                 }
@@ -219,40 +253,56 @@ impl<V: Kernels<E>, E: Element> Run<V, E> {
     /// The strip of B that begins at column j; `offset` elements into the panel if it is packed.
     #[inline(always)]
     fn strip(&self, block: Block, j: usize, offset: usize, nrv: usize) -> Source<E> {
-        if self.loops.pack_b {
-            let ptr = self.scratch.wrapping_add(self.rest.0 + offset);
+        if self.plan.loops.pack_b {
+            let ptr = self.scratch.wrapping_add(self.plan.regions.0 + offset);
             Source { ptr, row: nrv * V::LANES, col: 1 }
         } else {
-            self.p.b.at(block.pc, j)
+            self.plan.p.b.at(block.pc, j)
         }
     }
 
     /// The rows of A that begin at row ic + ir.
     #[inline(always)]
-    fn rows(&self, block: Block, ic: usize, ir: usize, mr: usize) -> Source<E> {
-        if self.loops.pack_a {
-            Source { ptr: self.scratch.wrapping_add(ir * block.kc), row: 1, col: mr }
+    fn rows(&self, block: Block, ic: usize, (at, ir, mr): (usize, usize, usize)) -> Source<E> {
+        if self.plan.loops.pack_a {
+            Source { ptr: self.micropanel(block, at, ir), row: 1, col: mr }
         } else {
-            self.p.a.at(ic + ir, block.pc)
+            self.plan.p.a.at(ic + ir, block.pc)
         }
     }
 
+    /// Some rows of all strips at a time, so that what is read lies together in memory.
     unsafe fn pack_b(&self, block: Block, jc: usize, nc: usize) {
-        let mut to = self.scratch.wrapping_add(self.rest.0);
-        for (jr, nr) in pieces_of(nc, self.tile.nrv * V::LANES, V::LANES) {
-            let width = nr.div_ceil(V::LANES) * V::LANES;
-            // SAFETY: a strip of B; the panel has room for all strips.
-            unsafe { pack::strip(self.v, self.p.b.at(block.pc, jc + jr), block.kc, nr, to, width) };
-            to = to.wrapping_add(width * block.kc);
+        for k in (0..block.kc).step_by(pack::ROWS) {
+            let rows = pack::ROWS.min(block.kc - k);
+            let mut strip = self.scratch.wrapping_add(self.plan.regions.0);
+            for (jr, nr) in pieces_of(nc, Planned::<V, E>::TILE.nrv * V::LANES, V::LANES) {
+                let width = nr.div_ceil(V::LANES) * V::LANES;
+                let from = self.plan.p.b.at(block.pc + k, jc + jr);
+                // SAFETY: a part of B; the panel has room for all strips.
+                unsafe { pack::strip(self.plan.v, from, rows, nr, strip.wrapping_add(k * width), width) };
+                strip = strip.wrapping_add(width * block.kc);
+            }
         }
     }
 
+    /// Some columns of all micropanels at a time, for the same reason.
     unsafe fn pack_a(&self, block: Block, ic: usize, mc: usize) {
-        for (ir, mr) in pieces(mc, self.tile.mr) {
-            let to = self.scratch.wrapping_add(ir * block.kc);
-            // SAFETY: a micropanel of A; the block has room for all of them and one vector more.
-            unsafe { pack::micropanel(self.v, self.p.a.at(ic + ir, block.pc), mr, block.kc, to) };
+        for k in (0..block.kc).step_by(pack::ROWS) {
+            let cols = pack::ROWS.min(block.kc - k);
+            for (at, (ir, mr)) in pieces(mc, Planned::<V, E>::TILE.mr).enumerate() {
+                let to = self.micropanel(block, at, ir).wrapping_add(k * mr);
+                let from = self.plan.p.a.at(ic + ir, block.pc + k);
+                // SAFETY: a part of A; the block has room for all micropanels, a vector behind each.
+                unsafe { pack::micropanel(self.plan.v, from, mr, cols, to) };
+            }
         }
+    }
+
+    /// Where a micropanel begins: its number, and the rows before it.
+    #[inline(always)]
+    fn micropanel(&self, block: Block, at: usize, ir: usize) -> *mut E {
+        self.scratch.wrapping_add(ir * block.kc + at * V::LANES)
     }
 
     #[inline(always)]
@@ -264,15 +314,15 @@ impl<V: Kernels<E>, E: Element> Run<V, E> {
         a: Source<E>,
         b: Source<E>,
     ) {
-        let p = &self.p;
+        let p = &self.plan.p;
         let nrv = nr.div_ceil(V::LANES);
         let last = nr - (nrv - 1) * V::LANES;
         let place = p.c.at(i, j);
         // Scattered rows and columns: through a tile in scratch memory.
-        let scattered = V::LANES > 1 && p.c.col != 1;
-        let width = self.tile.nrv * V::LANES;
+        let scattered = self.plan.is_scattered();
+        let width = Planned::<V, E>::TILE.nrv * V::LANES;
         let c = if scattered {
-            Target { ptr: self.scratch.wrapping_add(self.rest.1), row: width, col: 1 }
+            Target { ptr: self.scratch.wrapping_add(self.plan.regions.1), row: width, col: 1 }
         } else {
             place
         };
@@ -308,10 +358,10 @@ impl<V: Kernels<E>, E: Element> Run<V, E> {
             if scattered && matches!(initial, Initial::Rows(from, _) if core::ptr::eq(from, c.ptr)) {
                 copy(place.source(), c, mr, nr);
             }
-            kernel(self.v, &tile);
+            kernel(self.plan.v, &tile);
             if block.last && !in_kernel && (p.activation != Activation::Identity || p.y.is_some()) {
                 let y = p.y.map_or(c, |y| y.at(i, j));
-                activate(self.v, p.activation, c.source(), y, mr, nr);
+                activate(self.plan.v, p.activation, c.source(), y, mr, nr);
             }
             if scattered {
                 copy(c.source(), place, mr, nr);

@@ -11,6 +11,9 @@ use trine_core::Element;
 
 use crate::vector::Vector;
 
+/// How many values of k are packed at a time.
+pub const ROWS: usize = 16;
+
 /// A matrix in memory: its first element and the distances between rows and between columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<E> {

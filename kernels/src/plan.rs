@@ -135,16 +135,15 @@ impl Loops {
         }
     }
 
-    /// Elements of scratch memory: a block of A, a panel of B, and a tile for outputs whose rows
-    /// and columns are both scattered.
-    pub const fn scratch(&self, p: Product, tile: Tile) -> usize {
-        self.regions(p, tile).1 + tile_scratch(tile)
-    }
-
-    /// Where the panel of B and the tile begin, behind the block of A.
+    /// Where the panel of B begins, behind the block of A, and where it ends.
     pub const fn regions(&self, p: Product, tile: Tile) -> (usize, usize) {
         let k = at_most(p.k, K_BLOCK);
-        let a = if self.pack_a { line(at_most(self.mc, p.m) * k + tile.lanes) } else { 0 };
+        let a = if self.pack_a {
+            let rows = at_most(self.mc, p.m);
+            line(rows * k + rows.div_ceil(tile.mr) * tile.lanes)
+        } else {
+            0
+        };
         let n = at_most(self.nc, p.n).div_ceil(tile.lanes) * tile.lanes;
         let b = if self.pack_b { line(n * k) } else { 0 };
         (a, a + b)
@@ -165,7 +164,8 @@ pub const fn gemm_scratch(
     while case < 8 {
         let (m, n) = if case & 1 == 0 { (m, n) } else { (n, m) };
         let p = Product { m, n, k, a_by_columns: case & 2 == 0, b_by_rows: case & 4 == 0 };
-        most = at_least(Loops::new(p, tile, blocking, bytes).scratch(p, tile), most);
+        let loops = Loops::new(p, tile, blocking, bytes);
+        most = at_least(loops.regions(p, tile).1 + tile_scratch(tile), most);
         case += 1;
     }
     most
@@ -203,8 +203,8 @@ pub(crate) const fn at_most(x: usize, most: usize) -> usize {
 /// Cuts `total` into pieces of at most `most`, as equal as can be: (start, length) of each.
 #[inline(always)]
 pub fn pieces(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let count = total.div_ceil(most);
-    let (each, longer) = if count == 0 { (0, 0) } else { (total / count, total % count) };
+    let count = if total <= most { (total > 0) as usize } else { total.div_ceil(most) };
+    let (each, longer) = if count <= 1 { (total, 0) } else { (total / count, total % count) };
     let mut start = 0;
     (0..count).map(move |i| {
         let len = each + usize::from(i < longer);

@@ -1,11 +1,12 @@
 //! A product on some threads: cut along the longer side of the output, so that what all threads
 //! read is the smaller operand.
 
-use trine_core::Element;
+use trine_core::{Element, Error};
 
-use crate::gemm::{Problem, gemm};
+use crate::gemm::{Planned, Problem, gemm};
 use crate::isa::Kernels;
-use crate::plan::{Blocking, Tile, gemm_scratch};
+use crate::plan::Blocking;
+use crate::scratch::Scratch;
 use crate::threads::{Shared, fork, ranges};
 
 /// Multiply-adds below which a second thread costs more than it brings.
@@ -25,24 +26,53 @@ pub const fn useful_threads(threads: usize, multiply_adds: usize) -> usize {
 
 /// Computes it on at most `threads` threads.
 ///
+/// # Errors
+/// [`Error::Scratch`]; nothing has been written then.
+///
 /// # Safety
-/// As for [`gemm`], with scratch memory for each thread.
+/// The operands can be accessed as their shapes and strides say; C (and Y) overlap nothing else,
+/// and no two of their elements share a place.
+#[inline(always)]
 pub unsafe fn product<V: Kernels<E>, E: Element>(
     v: V,
     p: Problem<E>,
     blocking: Blocking,
     threads: usize,
-    scratch: *mut E,
+    scratch: &mut Scratch<'_>,
+) -> Result<(), Error> {
+    let threads = useful_threads(threads, p.m.saturating_mul(p.n).saturating_mul(p.k));
+    let planned = Planned::new(v, p, blocking);
+    let each = planned.scratch();
+    let room = scratch.get::<E>(threads * each)?;
+    // SAFETY: the contract is the same, and each thread has the scratch memory that the whole would need.
+    unsafe {
+        if threads <= 1 {
+            planned.run(room);
+        } else {
+            shared(v, p, blocking, threads, (room, each));
+        }
+    }
+    Ok(())
+}
+
+/// The same with scratch memory at hand: `each` elements for each thread.
+///
+/// # Safety
+/// As for [`product`]; `each` is at least what [`Planned::scratch`] says of the whole.
+pub unsafe fn shared<V: Kernels<E>, E: Element>(
+    v: V,
+    p: Problem<E>,
+    blocking: Blocking,
+    threads: usize,
+    (scratch, each): (*mut E, usize),
 ) {
     let threads = useful_threads(threads, p.m.saturating_mul(p.n).saturating_mul(p.k));
     if threads <= 1 {
         // SAFETY: the contract is the same.
         return unsafe { gemm(v, p, blocking, scratch) };
     }
-    let tile = Tile { mr: const { V::TABLE.mr }, nrv: const { V::TABLE.nrv }, lanes: V::LANES };
-    let each = gemm_scratch(p.m, p.n, p.k, tile, blocking, E::BYTES);
     let by_rows = p.m > p.n;
-    let (side, grain) = if by_rows { (p.m, tile.mr) } else { (p.n, V::LANES) };
+    let (side, grain) = if by_rows { (p.m, V::TABLE.mr) } else { (p.n, V::LANES) };
     let shared = Shared((p, scratch));
     fork(ranges(side, grain, threads).count(), |i| {
         let &(p, scratch) = shared.get();
