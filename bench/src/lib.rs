@@ -1,6 +1,19 @@
 //! The parts of the program `trine`: data, measurement, comparison, reports.
 
+pub mod bench;
+pub mod check;
+pub mod cli;
 pub mod data;
 pub mod machine;
+pub mod measure;
+pub mod peak;
+pub mod scenario;
 pub mod shape;
 pub mod stats;
+pub mod storage;
+pub mod table;
+pub mod verify;
+pub mod workload;
+
+/// Why a command could not do what it was asked for, as one sentence.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

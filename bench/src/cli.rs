@@ -1,0 +1,313 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use trine_core::Shape;
+
+use crate::workload::{OPS, op_name, parse_op};
+use crate::{Failure, bench, check, shape, table};
+use trine_kernels::{Engine, Isa, Op};
+
+/// Trains a small network on handwritten digits, then measures the layer: the main job.
+#[derive(Debug, Parser)]
+#[command(name = "trine", version, about, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct EngineArgs {
+    /// Instruction sets, separated by commas: portable, avx2, avx512, neon [default: the best]
+    #[arg(
+        long,
+        global = true,
+        env = "TRINE_ISA",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "ISA"
+    )]
+    isa: Vec<Isa>,
+    /// Threads of the engine
+    #[arg(long, global = true, env = "TRINE_THREADS", hide_env_values = true, default_value = "1", value_parser = threads)]
+    threads: usize,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Bench(BenchArgs),
+    Check(CheckArgs),
+    Plan(PlanArgs),
+}
+
+/// Measures operations at shapes, next to peers and to the peak of the machine
+#[derive(Debug, Args)]
+struct BenchArgs {
+    /// A shape NxDxM (batch, in, out); may be repeated
+    #[arg(long, value_parser = shape::parse, value_name = "NxDxM")]
+    shape: Vec<Shape>,
+    /// A file of shapes, one `n d m` a line, # for comments
+    #[arg(long, value_name = "FILE")]
+    shapes: Option<PathBuf>,
+    /// Operations: fwd, dx, dw, backward, step [default: all]
+    #[arg(long, value_parser = parse_op, value_delimiter = ',')]
+    op: Vec<Op>,
+    /// Element types
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
+    dtype: Vec<Dtype>,
+    /// Who is measured next to the engine
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "naive,gemm")]
+    peers: Vec<bench::Peer>,
+    /// Writes everything that was found to a file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Seconds for each operation at each shape
+    #[arg(long, default_value = "0.5", value_parser = seconds)]
+    time: Duration,
+}
+
+/// Compares every operation with the reference, bit for bit
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// A shape NxDxM (batch, in, out); may be repeated
+    #[arg(long, value_parser = shape::parse, value_name = "NxDxM")]
+    shape: Vec<Shape>,
+    /// How many random shapes [default: 2000, or none with --shape]
+    #[arg(long, value_name = "N")]
+    random: Option<u64>,
+    /// Decides the random shapes and all operands
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    /// Element types
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32,f64")]
+    dtype: Vec<Dtype>,
+}
+
+/// Says in words how the engine computes a shape
+#[derive(Debug, Args)]
+struct PlanArgs {
+    /// Rows of the batch
+    n: usize,
+    /// Input features
+    d: usize,
+    /// Output features
+    m: usize,
+    /// Operations: fwd, dx, dw, backward, step [default: all]
+    #[arg(long, value_parser = parse_op, value_delimiter = ',')]
+    op: Vec<Op>,
+    /// Element types
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
+    dtype: Vec<Dtype>,
+}
+
+/// An element type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dtype {
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+}
+
+impl Dtype {
+    /// As in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "f32",
+            Dtype::F64 => "f64",
+        }
+    }
+}
+
+/// A bar where the output is a terminal, nothing otherwise.
+pub(crate) fn progress(what: &str, len: usize) -> ProgressBar {
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {what} {{msg}}");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(len as u64).with_style(style)
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads) if (1..=1024).contains(&threads) => Ok(threads),
+        _ => Err("expected a number from 1 to 1024".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected a number of seconds, at most 3600".into()),
+    }
+}
+
+impl EngineArgs {
+    /// The instruction sets asked for, or else `default`; all of them can be used.
+    fn isas(&self, default: impl FnOnce() -> Vec<Isa>) -> Result<Vec<Isa>, Failure> {
+        let isas = if self.isa.is_empty() { default() } else { self.isa.clone() };
+        for &isa in &isas {
+            Engine::with_isa(isa)?;
+        }
+        Ok(isas)
+    }
+}
+
+impl BenchArgs {
+    fn shapes(&self) -> Result<Vec<Shape>, Failure> {
+        let mut shapes = self.shape.clone();
+        if let Some(path) = &self.shapes {
+            let named = |error: String| format!("{}: {error}", path.display());
+            let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+            shapes.extend(shape::parse_file(&text).map_err(named)?);
+        }
+        if shapes.is_empty() {
+            return Err("nothing to measure: give --shape NxDxM or --shapes FILE".into());
+        }
+        Ok(shapes)
+    }
+
+    fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
+        let (shapes, isas) = (self.shapes()?, engine.isas(|| vec![Isa::best()])?);
+        let ops = if self.op.is_empty() { OPS.to_vec() } else { self.op.clone() };
+        let mut report = bench::Report::new();
+        println!("{}, {} cores", report.machine.cpu, report.machine.cores);
+        for &isa in &isas {
+            for &dtype in &self.dtype {
+                let (threads, peers) = (engine.threads, self.peers.clone());
+                let setup = bench::Setup { isa, threads, peers, time: self.time };
+                let rows = bench_table(&setup, dtype, &shapes, &ops)?;
+                report.rows.extend(rows);
+            }
+        }
+        if let Some(path) = &self.json {
+            let text = serde_json::to_string_pretty(&report)?;
+            std::fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Measures and prints, row by row.
+pub(crate) fn bench_table(
+    setup: &bench::Setup,
+    dtype: Dtype,
+    shapes: &[Shape],
+    ops: &[Op],
+) -> Result<Vec<bench::Row>, Failure> {
+    let plural = if setup.threads == 1 { "" } else { "s" };
+    println!("\n{}, {}, {} thread{plural}", dtype.name(), setup.isa.name(), setup.threads);
+    println!("{}", table::head());
+    let mut rows = Vec::new();
+    for &shape in shapes {
+        for &op in ops {
+            let row = match dtype {
+                Dtype::F32 => bench::measure::<f32>(setup, op, shape),
+                Dtype::F64 => bench::measure::<f64>(setup, op, shape),
+            }?;
+            println!("{}", table::line(&row));
+            rows.push(row);
+        }
+    }
+    println!("{}", table::foot(&rows));
+    Ok(rows)
+}
+
+impl CheckArgs {
+    fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
+        let isas = engine.isas(|| Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect())?;
+        let mut engines = check::engines(&isas)?;
+        let random = self.random.unwrap_or(if self.shape.is_empty() { 2000 } else { 0 });
+        let mut shapes = self.shape.clone();
+        shapes.extend((0..random).map(|number| check::random_shape(self.seed, number)));
+        let (start, mut tally) = (Instant::now(), check::Tally::default());
+        let progress = progress("shapes", shapes.len());
+        for &shape in &shapes {
+            for dtype in &self.dtype {
+                tally.add(match dtype {
+                    Dtype::F32 => check::shape_on::<f32>(shape, self.seed, &mut engines)?,
+                    Dtype::F64 => check::shape_on::<f64>(shape, self.seed, &mut engines)?,
+                });
+            }
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
+        let names: Vec<_> = isas.iter().map(|isa| isa.name()).collect();
+        let types: Vec<_> = self.dtype.iter().map(|dtype| dtype.name()).collect();
+        println!(
+            "{} shapes, {}, on {}, 1 and 2 threads",
+            shapes.len(),
+            types.join(" and "),
+            names.join(", ")
+        );
+        println!(
+            "{} calls, {} elements compared with the reference, {} differing bit patterns ({:.1} s)",
+            tally.calls,
+            tally.elements,
+            tally.differing,
+            start.elapsed().as_secs_f64()
+        );
+        for failure in &tally.failures {
+            println!("  {failure}");
+        }
+        match tally.wrong_calls {
+            0 => Ok(()),
+            wrong => Err(format!("{wrong} calls differ from the reference").into()),
+        }
+    }
+}
+
+impl PlanArgs {
+    fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
+        let ops = if self.op.is_empty() { OPS.to_vec() } else { self.op.clone() };
+        for isa in engine.isas(|| vec![Isa::best()])? {
+            let engine = Engine::with_isa(isa)?.with_threads(engine.threads);
+            for &dtype in &self.dtype {
+                for &op in &ops {
+                    let plan = match dtype {
+                        Dtype::F32 => engine.plan::<f32>(op, self.n, self.d, self.m).to_string(),
+                        Dtype::F64 => engine.plan::<f64>(op, self.n, self.d, self.m).to_string(),
+                    };
+                    println!("{:<8} {plan}", op_name(op));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cli {
+    fn run(&self) -> Result<(), Failure> {
+        match &self.command {
+            None => Err("name a command: bench, check or plan".into()),
+            Some(Command::Bench(args)) => args.run(&self.engine),
+            Some(Command::Check(args)) => args.run(&self.engine),
+            Some(Command::Plan(args)) => args.run(&self.engine),
+        }
+    }
+
+    /// In a pool of the threads that were asked for; `check` always has two.
+    fn run_in_pool(&self) -> Result<(), Failure> {
+        let least = if matches!(self.command, Some(Command::Check(_))) { 2 } else { 1 };
+        match self.engine.threads.max(least) {
+            1 => self.run(),
+            threads => rayon::ThreadPoolBuilder::new().num_threads(threads).build()?.install(|| self.run()),
+        }
+    }
+}
+
+/// Reads the command line and does what it says. Exit code 2 where the command line is wrong, 1
+/// where a command fails.
+pub fn main() -> ExitCode {
+    match Cli::parse().run_in_pool() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("trine: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Measuring time: contenders take turns, so that whatever disturbs the machine disturbs all of
+//! them alike, and every call is repeated until a clock can see it.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// The shortest stretch of time that is measured as one sample.
+const SAMPLE: Duration = Duration::from_millis(1);
+
+/// One that takes part: a name, and a function that works for a moment and returns the seconds
+/// that one call took.
+pub struct Contender<'a> {
+    /// As in reports.
+    pub name: &'static str,
+    sample: Box<dyn FnMut() -> f64 + 'a>,
+}
+
+impl<'a> Contender<'a> {
+    /// Times `call`, repeated until a sample lasts a millisecond. Calls it some times at once, to
+    /// warm up and to find out how often that is.
+    pub fn timed(name: &'static str, mut call: impl FnMut() + 'a) -> Self {
+        let mut calls = 1u32;
+        loop {
+            let time = repeat(&mut call, calls);
+            if time >= SAMPLE || calls >= 1 << 24 {
+                break;
+            }
+            // A first, cold call says little: grow at most eightfold at a time.
+            let wanted = SAMPLE.as_secs_f64() / time.as_secs_f64().max(1e-9) * 1.1;
+            calls = ((f64::from(calls) * wanted.clamp(1.5, 8.0)).ceil() as u32).min(1 << 24);
+        }
+        let sample = move || repeat(&mut call, calls).as_secs_f64() / f64::from(calls);
+        Contender { name, sample: Box::new(sample) }
+    }
+
+    /// One that measures by itself and returns seconds.
+    pub fn sampled(name: &'static str, sample: impl FnMut() -> f64 + 'a) -> Self {
+        Contender { name, sample: Box::new(sample) }
+    }
+}
+
+fn repeat(call: &mut impl FnMut(), calls: u32) -> Duration {
+    let start = Instant::now();
+    for _ in 0..calls {
+        call();
+        black_box(());
+    }
+    start.elapsed()
+}
+
+/// Rounds in which each contender takes one sample, in the same order (A B C A B C …), until
+/// `budget` is used up, but at least `least` rounds. The samples of each contender, round by round.
+pub fn interleave(contenders: &mut [Contender<'_>], budget: Duration, least: usize) -> Vec<Vec<f64>> {
+    let mut samples = vec![Vec::new(); contenders.len()];
+    let start = Instant::now();
+    let mut rounds = 0;
+    while rounds < least || start.elapsed() < budget {
+        for (contender, samples) in contenders.iter_mut().zip(&mut samples) {
+            samples.push((contender.sample)());
+        }
+        rounds += 1;
+    }
+    samples
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn contenders_take_turns() {
+        let order = RefCell::new(Vec::new());
+        let contender = |name: &'static str, time: f64| {
+            let order = &order;
+            Contender::sampled(name, move || {
+                order.borrow_mut().push(name);
+                time
+            })
+        };
+        let mut contenders = [contender("a", 1.0), contender("b", 2.0)];
+        let samples = interleave(&mut contenders, Duration::ZERO, 3);
+        assert_eq!(samples, [[1.0; 3], [2.0; 3]]);
+        drop(contenders);
+        assert_eq!(order.into_inner(), ["a", "b", "a", "b", "a", "b"]);
+    }
+
+    #[test]
+    fn a_sample_is_the_time_of_one_call() {
+        let calls = RefCell::new(0u64);
+        let mut contender = Contender::timed("sleep", || {
+            *calls.borrow_mut() += 1;
+            std::thread::sleep(Duration::from_micros(400));
+        });
+        let before = *calls.borrow();
+        let seconds = (contender.sample)();
+        let during = *calls.borrow() - before;
+        assert!(during >= 1 && seconds >= 400e-6, "{during} calls of {seconds} s");
+    }
+}
