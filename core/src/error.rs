@@ -147,8 +147,9 @@ impl fmt::Display for Error {
             ),
             Error::Range { dim, found, expected } => write!(
                 f,
-                "a range ends at {} {found}, but there are {expected} {}",
+                "a range ends at {} {found}, but there {} {expected} {}",
                 dim.name(1),
+                if expected == 1 { "is" } else { "are" },
                 dim.name(expected)
             ),
             Error::Missing { operand, needed_by } => {

@@ -69,11 +69,11 @@ impl Layout {
         Layout { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
     }
 
-    /// The layout of some of the rows, and how far into the slice it begins.
-    fn rows(self, range: core::ops::Range<usize>) -> Result<(Self, usize), Error> {
+    /// The layout of some of the rows, and how far into the slice it begins. An error calls them `dim`.
+    fn rows(self, range: core::ops::Range<usize>, dim: Dim) -> Result<(Self, usize), Error> {
         if range.start > range.end || range.end > self.rows {
             let found = range.end.max(range.start);
-            return Err(Error::Range { dim: Dim::Rows, found, expected: self.rows });
+            return Err(Error::Range { dim, found, expected: self.rows });
         }
         let part = Layout { rows: range.end - range.start, ..self };
         let empty = part.rows == 0 || part.cols == 0;
@@ -136,16 +136,17 @@ impl<'a, E> MatRef<'a, E> {
     /// # Errors
     /// [`Error::Range`].
     pub fn rows(self, range: core::ops::Range<usize>) -> Result<Self, Error> {
-        let (layout, start) = self.layout.rows(range)?;
+        let (layout, start) = self.layout.rows(range, Dim::Rows)?;
         Ok(MatRef { data: &self.data[start..], layout })
     }
 
     /// Some of the columns.
     ///
     /// # Errors
-    /// [`Error::Range`], which then speaks of columns as rows of the transpose.
+    /// [`Error::Range`].
     pub fn cols(self, range: core::ops::Range<usize>) -> Result<Self, Error> {
-        Ok(self.t().rows(range)?.t())
+        let (layout, start) = self.layout.t().rows(range, Dim::Columns)?;
+        Ok(MatRef { data: &self.data[start..], layout: layout.t() })
     }
 
     /// The slice from the first element on.
@@ -192,16 +193,17 @@ impl<'a, E> MatMut<'a, E> {
     /// # Errors
     /// [`Error::Range`].
     pub fn rows(self, range: core::ops::Range<usize>) -> Result<Self, Error> {
-        let (layout, start) = self.layout.rows(range)?;
+        let (layout, start) = self.layout.rows(range, Dim::Rows)?;
         Ok(MatMut { data: &mut self.data[start..], layout })
     }
 
     /// Some of the columns.
     ///
     /// # Errors
-    /// [`Error::Range`], which then speaks of columns as rows of the transpose.
+    /// [`Error::Range`].
     pub fn cols(self, range: core::ops::Range<usize>) -> Result<Self, Error> {
-        Ok(self.t().rows(range)?.t())
+        let (layout, start) = self.layout.t().rows(range, Dim::Columns)?;
+        Ok(MatMut { data: &mut self.data[start..], layout: layout.t() })
     }
 
     /// A view of the same matrix with a shorter life.

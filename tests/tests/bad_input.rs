@@ -92,25 +92,24 @@ fn overlap_is_found_exactly() {
 
 #[test]
 fn a_range_past_the_end_is_refused() {
-    let data = &mut [0f32; 12];
+    let data = &mut std::array::from_fn::<f32, 12, _>(|i| i as f32);
     let view = MatRef::row_major(data, 3, 4).unwrap();
     assert_eq!(message(view.rows(1..4)), "a range ends at row 4, but there are 3 rows");
     assert_eq!(message(view.t().rows(5..6)), "a range ends at row 6, but there are 4 rows");
     assert_eq!(message(view.rows(4..4)), "a range ends at row 4, but there are 3 rows");
-    // Columns are rows of the transpose, and so the message calls them.
-    assert_eq!(message(view.cols(0..5)), "a range ends at row 5, but there are 4 rows");
-    assert_eq!(
-        message(view.rows(0..1).unwrap().rows(0..2)),
-        "a range ends at row 2, but there is 1 row".replace("there is", "there are")
-    );
+    assert_eq!(message(view.cols(0..5)), "a range ends at column 5, but there are 4 columns");
+    let row = view.rows(0..1).unwrap();
+    assert_eq!(message(row.rows(0..2)), "a range ends at row 2, but there is 1 row");
     #[expect(clippy::reversed_empty_ranges, reason = "it is the error that is tested")]
     let backwards = 2..1;
     assert_eq!(message(view.rows(backwards.clone())), "a range ends at row 2, but there are 3 rows");
     assert_eq!(message(view.rows(3..3)), "accepted");
     assert_eq!(view.rows(1..3).unwrap().at(0, 2).to_bits(), view.at(1, 2).to_bits());
+    assert_eq!(view.cols(1..3).unwrap().at(2, 0).to_bits(), view.at(2, 1).to_bits());
+    assert_eq!(view.t().cols(2..3).unwrap().t().at(0, 3).to_bits(), view.at(2, 3).to_bits());
     let mut write = MatMut::row_major(data, 3, 4).unwrap();
     assert_eq!(message(write.reborrow().rows(1..4)), "a range ends at row 4, but there are 3 rows");
-    assert_eq!(message(write.reborrow().cols(0..5)), "a range ends at row 5, but there are 4 rows");
+    assert_eq!(message(write.reborrow().cols(0..5)), "a range ends at column 5, but there are 4 columns");
     assert_eq!(message(write.reborrow().rows(backwards)), "a range ends at row 2, but there are 3 rows");
     assert_eq!(message(write.rows(3..3)), "accepted");
 }
