@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io::Write as _;
 
 use quickcheck::{QuickCheck, TestResult};
 use trine_core::{Element, Fused, Lanes, LinearKernels, Reference, Rounding, Task, Unfused};
 use trine_kernels::{Blocking, Engine, Isa, Packing, Supported};
 
 use crate::case::{Blocks, Case};
+use crate::values::mix;
 
 /// A statement about an implementation.
 pub trait Property {
@@ -121,6 +123,7 @@ thread_local! {
 pub fn hold_on_random(tests: u64, statements: [(&'static str, Statement); 2]) {
     fn result(case: Case) -> TestResult {
         let (name, statement) = STATEMENT.with_borrow(|statement| statement.expect("set below"));
+        trace(name, &case);
         match statement(&case) {
             Ok(()) => TestResult::passed(),
             Err(why) => TestResult::error(format!("{name}: {why}")),
@@ -134,19 +137,32 @@ pub fn hold_on_random(tests: u64, statements: [(&'static str, Statement); 2]) {
     }
 }
 
+/// With `TRINE_TRACE` set, every case is printed before it is tried: an access beside a guard page ends
+/// the program, and the last case printed is the one.
+fn trace(name: &str, case: &Case) {
+    if std::env::var_os("TRINE_TRACE").is_some() {
+        // Not held back by the test harness.
+        writeln!(std::io::stderr(), "{name}: {case:?}").expect("stderr");
+    }
+}
+
 /// A number from the environment.
 fn variable(name: &str) -> Option<usize> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Tries the statements on given cases, or with `TRINE_EVERY=n` on every nth of them: for emulated
-/// CPUs.
+/// Tries the statements on given cases, or with `TRINE_EVERY=n` on about one in n of them: for
+/// emulated CPUs.
 ///
 /// # Panics
 /// With the first case for which one does not hold.
 pub fn hold_on(cases: impl IntoIterator<Item = Case>, statements: [(&'static str, Statement); 2]) {
-    for case in cases.into_iter().step_by(variable("TRINE_EVERY").unwrap_or(1).max(1)) {
+    let every = variable("TRINE_EVERY").unwrap_or(1).max(1) as u64;
+    // Not in step with the loops that made the list.
+    let taken = |index: &usize| mix(*index as u64).is_multiple_of(every);
+    for (_, case) in cases.into_iter().enumerate().filter(|(index, _)| taken(index)) {
         for (name, statement) in statements {
+            trace(name, &case);
             if let Err(why) = statement(&case) {
                 panic!("{name}: {why}\n{case:?}");
             }
