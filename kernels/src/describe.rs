@@ -5,7 +5,7 @@ use core::fmt;
 use trine_core::{Element, K_BLOCK, Shape};
 
 use crate::dispatch::Isa;
-use crate::plan::{Blocking, Loops, Product, Tile};
+use crate::plan::{Blocking, Loops, Order, Product, Tile};
 use crate::product::useful_threads;
 use crate::scratch::{Op, elements};
 
@@ -54,9 +54,9 @@ impl Plan {
         let batch = n.min(K_BLOCK * self.threads);
         let sweep = matches!(self.op, Op::Backward | Op::Step);
         let rows = if sweep { batch } else { n };
-        let forward = Product { m: n, n: m, k: d, a_by_columns: false, b_by_rows: true };
-        let dx = Product { m: rows, n: d, k: m, a_by_columns: false, b_by_rows: false };
-        let dw = Product { m: d, n: m, k: rows, a_by_columns: true, b_by_rows: true };
+        let forward = Product { m: n, n: m, k: d, a: Order::Rows, b_by_rows: true };
+        let dx = Product { m: rows, n: d, k: m, a: Order::Rows, b_by_rows: false };
+        let dw = Product { m: d, n: m, k: rows, a: Order::Columns, b_by_rows: true };
         let all = [
             (self.op == Op::Forward, "Y = X·W", forward),
             (sweep || self.op == Op::GradInput, "∇X = ∇Z·Wᵀ", dx),
@@ -70,7 +70,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shape { n, d, m } = self.shape;
         let tile = self.tile();
-        let nr = tile.nrv * tile.lanes;
+        let (mr, nr) = (tile.mr, tile.nr());
         writeln!(
             f,
             "{:?} of a layer {n}×{d}×{m} (batch × in × out), {} on {}",
@@ -79,8 +79,8 @@ impl fmt::Display for Plan {
         writeln!(
             f,
             "  microtile {} rows × {nr} columns: {} accumulators of {} lanes",
-            tile.mr,
-            tile.mr * tile.nrv,
+            mr,
+            mr * tile.nrv,
             tile.lanes
         )?;
         writeln!(f, "  {} thread(s), {} bytes of scratch memory", self.threads, self.scratch_bytes())?;
@@ -99,7 +99,7 @@ impl fmt::Display for Plan {
                 f,
                 "    {} strip(s) of columns, {} microtile(s) of rows in each",
                 p.n.div_ceil(nr),
-                p.m.div_ceil(tile.mr)
+                p.m.div_ceil(mr)
             )?;
             let from = |packed, how| if packed { how } else { "read where it is" };
             let copied =

@@ -1,14 +1,15 @@
 //! One product, `C = act(initial + alpha·A·B)`, for all variants of the layer.
 //!
 //! ```text
-//!     loop 5  for each panel of nc columns of B and C
-//!     loop 4      for each block of K_BLOCK of the sum, in order
-//!                     pack the panel of B, if it pays
-//!     loop 3          for each block of mc rows of A and C
-//!                         pack the block of A, if it pays
-//!     loop 2              for each strip of NR columns
-//!     loop 1                  for each microtile of MR rows
-//!                                 microkernel; after the last block of the sum, the activation
+//!     loop 5  for each block of K_BLOCK of the sum, in order
+//!     loop 4      for each block of mc rows of A and C
+//!                     pack the block of A, if it pays
+//!     loop 3          for each panel of nc columns of B and C
+//!                         pack the panel of B, if it pays
+//!                         for each group of microtiles, few enough for their part of A to stay in L2
+//!     loop 2                  for each strip of NR columns
+//!     loop 1                      for each microtile of MR rows
+//!                                     microkernel; after the last block of the sum, the activation
 //! ```
 
 use trine_core::{Activation, Element, K_BLOCK};
@@ -16,7 +17,10 @@ use trine_core::{Activation, Element, K_BLOCK};
 use crate::isa::Kernels;
 use crate::microkernel::{Initial, Tile};
 use crate::pack::{self, Source};
-use crate::plan::{self, Blocking, Loops, Product, pieces};
+use crate::plan::{self, Blocking, Loops, Order, Pieces, Product};
+
+/// How many microtiles of rows meet a panel of B before the next ones: 64 rows of AVX-512 are 128 KiB of A.
+const GROUP: usize = 8;
 
 /// A matrix that is written.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +106,13 @@ impl<E: Element> Problem<E> {
             m: self.m,
             n: self.n,
             k: self.k,
-            a_by_columns: self.a.row == 1 && self.a.col != 1,
+            a: match (self.a.row, self.a.col) {
+                (_, 1) => Order::Rows,
+                (1, _) => Order::Columns,
+                // Of a single row only the distance along k counts.
+                _ if self.m == 1 => Order::Columns,
+                _ => Order::Scattered,
+            },
             b_by_rows: self.b.col == 1,
         }
     }
@@ -132,20 +142,23 @@ impl<E: Element> Problem<E> {
 pub struct Planned<V, E: Element> {
     v: V,
     p: Problem<E>,
+    /// How A lies in memory.
+    order: Order,
     loops: Loops,
     /// Where B's panel begins in scratch memory, and where it ends.
     regions: (usize, usize),
 }
 
 impl<V: Kernels<E>, E: Element> Planned<V, E> {
-    const TILE: plan::Tile = plan::Tile { mr: V::TABLE.mr, nrv: V::TABLE.nrv, lanes: V::LANES };
+    const TILE: plan::Tile = plan::Tile::of(V::ISA, E::BYTES);
 
     /// Plans the problem for this unit.
     #[inline(always)]
     pub fn new(v: V, problem: Problem<E>, blocking: Blocking) -> Self {
         let p = problem.oriented();
-        let loops = Loops::new(p.product(), Self::TILE, blocking, E::BYTES);
-        Planned { v, p, loops, regions: loops.regions(p.product(), Self::TILE) }
+        let product = p.product();
+        let loops = Loops::new(product, Self::TILE, blocking, E::BYTES);
+        Planned { v, p, order: product.a, loops, regions: loops.regions(product, Self::TILE) }
     }
 
     /// Elements of scratch memory that it needs.
@@ -176,7 +189,7 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
             if self.p.k == 0 {
                 empty_sums(self.v, &self.p);
             } else {
-                Run { plan: self, scratch }.panels();
+                Run { plan: self, scratch }.blocks();
             }
         }
     }
@@ -212,40 +225,58 @@ struct Block {
 }
 
 impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
-    unsafe fn panels(&self) {
-        for (jc, nc) in pieces_of(self.plan.p.n, self.plan.loops.nc, Planned::<V, E>::TILE.lanes) {
-            for pc in (0..self.plan.p.k).step_by(K_BLOCK) {
-                let kc = K_BLOCK.min(self.plan.p.k - pc);
-                let block = Block { pc, kc, first: pc == 0, last: pc + kc == self.plan.p.k };
+    unsafe fn blocks(&self) {
+        for pc in (0..self.plan.p.k).step_by(K_BLOCK) {
+            let kc = K_BLOCK.min(self.plan.p.k - pc);
+            let block = Block { pc, kc, first: pc == 0, last: pc + kc == self.plan.p.k };
+            for (ic, mc) in Pieces::new(self.plan.p.m, self.plan.loops.mc).iter() {
                 // SAFETY: parts of the operands, within their shapes.
                 unsafe {
-                    if self.plan.loops.pack_b {
-                        self.pack_b(block, jc, nc);
+                    if self.plan.loops.pack_a {
+                        self.pack_a(block, ic, mc);
                     }
-                    self.blocks(block, jc, nc);
+                    self.panels(block, ic, mc);
                 }
             }
         }
     }
 
-    unsafe fn blocks(&self, block: Block, jc: usize, nc: usize) {
-        for ic in (0..self.plan.p.m).step_by(self.plan.loops.mc) {
-            let mc = self.plan.loops.mc.min(self.plan.p.m - ic);
+    #[inline(always)]
+    unsafe fn panels(&self, block: Block, ic: usize, mc: usize) {
+        let tiles = Pieces::new(mc, Planned::<V, E>::TILE.mr);
+        for (jc, nc) in strips::<V, E>(self.plan.p.n, self.plan.loops.nc) {
             // SAFETY: parts of the operands, within their shapes.
             unsafe {
-                if self.plan.loops.pack_a {
-                    self.pack_a(block, ic, mc);
+                if self.plan.loops.pack_b {
+                    self.pack_b(block, jc, nc);
                 }
-                let mut offset = 0;
-                for (jr, nr) in pieces_of(nc, Planned::<V, E>::TILE.nrv * V::LANES, V::LANES) {
-                    let nrv = nr.div_ceil(V::LANES);
-                    let b = self.strip(block, jc + jr, offset, nrv);
-                    offset += nrv * V::LANES * block.kc;
-                    for (at, (ir, mr)) in pieces(mc, Planned::<V, E>::TILE.mr).enumerate() {
-                        let a = self.rows(block, ic, (at, ir, mr));
-                        self.microtile(block, (ic + ir, mr), (jc + jr, nr), a, b);
-                    }
+                for group in (0..tiles.count).step_by(GROUP) {
+                    let group = (group, tiles.count.min(group + GROUP));
+                    self.group(block, (ic, tiles), (jc, nc), group);
                 }
+            }
+        }
+    }
+
+    /// Some microtiles of rows, all strips of a panel.
+    #[inline(always)]
+    unsafe fn group(
+        &self,
+        block: Block,
+        (ic, tiles): (usize, Pieces),
+        (jc, nc): (usize, usize),
+        (from, to): (usize, usize),
+    ) {
+        let mut offset = 0;
+        for (jr, nr) in strips::<V, E>(nc, Planned::<V, E>::TILE.nr()) {
+            let nrv = nr.div_ceil(V::LANES);
+            let b = self.strip(block, jc + jr, offset, nrv);
+            offset += nrv * V::LANES * block.kc;
+            for at in from..to {
+                let (ir, mr) = tiles.get(at);
+                let a = self.rows(block, ic, (at, ir, mr));
+                // SAFETY: parts of the operands, within their shapes.
+                unsafe { self.microtile(block, (ic + ir, mr), (jc + jr, nr), a, b) };
             }
         }
     }
@@ -276,7 +307,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         for k in (0..block.kc).step_by(pack::ROWS) {
             let rows = pack::ROWS.min(block.kc - k);
             let mut strip = self.scratch.wrapping_add(self.plan.regions.0);
-            for (jr, nr) in pieces_of(nc, Planned::<V, E>::TILE.nrv * V::LANES, V::LANES) {
+            for (jr, nr) in strips::<V, E>(nc, Planned::<V, E>::TILE.nr()) {
                 let width = nr.div_ceil(V::LANES) * V::LANES;
                 let from = self.plan.p.b.at(block.pc + k, jc + jr);
                 // SAFETY: a part of B; the panel has room for all strips.
@@ -290,7 +321,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     unsafe fn pack_a(&self, block: Block, ic: usize, mc: usize) {
         for k in (0..block.kc).step_by(pack::ROWS) {
             let cols = pack::ROWS.min(block.kc - k);
-            for (at, (ir, mr)) in pieces(mc, Planned::<V, E>::TILE.mr).enumerate() {
+            for (at, (ir, mr)) in Pieces::new(mc, Planned::<V, E>::TILE.mr).iter().enumerate() {
                 let to = self.micropanel(block, at, ir).wrapping_add(k * mr);
                 let from = self.plan.p.a.at(ic + ir, block.pc + k);
                 // SAFETY: a part of A; the block has room for all micropanels, a vector behind each.
@@ -320,7 +351,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let place = p.c.at(i, j);
         // Scattered rows and columns: through a tile in scratch memory.
         let scattered = self.plan.is_scattered();
-        let width = Planned::<V, E>::TILE.nrv * V::LANES;
+        let width = Planned::<V, E>::TILE.nr();
         let c = if scattered {
             Target { ptr: self.scratch.wrapping_add(self.plan.regions.1), row: width, col: 1 }
         } else {
@@ -352,7 +383,8 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             initial,
             relu: in_kernel,
         };
-        let kernel = const { V::TABLE }.get(mr, nrv, last < V::LANES);
+        let by_rows = !self.plan.loops.pack_a && self.plan.order == Order::Rows;
+        let kernel = const { V::TABLE }.get(mr, nrv, last < V::LANES, by_rows);
         // SAFETY: a part of A (mr × kc), of B (kc × nr) and of C (mr × nr), or their copies in scratch memory.
         unsafe {
             if scattered && matches!(initial, Initial::Rows(from, _) if core::ptr::eq(from, c.ptr)) {
@@ -370,11 +402,12 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     }
 }
 
-/// Pieces of at most `most` columns, in whole vectors as far as it goes.
+/// Pieces of at most `most` columns, in whole vectors as far as it goes: (start, length) of each.
 #[inline(always)]
-fn pieces_of(total: usize, most: usize, lanes: usize) -> impl Iterator<Item = (usize, usize)> {
-    pieces(total.div_ceil(lanes), most.div_ceil(lanes))
-        .map(move |(start, len)| (start * lanes, (len * lanes).min(total - start * lanes)))
+fn strips<V: Kernels<E>, E: Element>(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    Pieces::new(total.div_ceil(V::LANES), most.div_ceil(V::LANES))
+        .iter()
+        .map(move |(start, len)| (start * V::LANES, (len * V::LANES).min(total - start * V::LANES)))
 }
 
 unsafe fn copy<E: Element>(from: Source<E>, to: Target<E>, rows: usize, cols: usize) {

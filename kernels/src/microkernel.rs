@@ -10,15 +10,23 @@
 //! ```
 //!
 //! A sum over k stays in one lane of one accumulator and is never split, so its order does not
-//! depend on the tile. A is read one element at a time and spread over a vector; its strides are
-//! free, so it may be the caller's memory or a micropanel. B's rows are contiguous (free on a
-//! machine with one lane). The last vector of a row may be partial: a mask keeps its memory untouched.
+//! depend on the tile. A is read one element at a time and spread over a vector: from rows that
+//! are contiguous along k (`BY_ROWS`), or from columns whose elements are neighbours, as in a
+//! micropanel. B's rows are contiguous. On a machine with one lane all strides are free. The last
+//! vector of a row may be partial (`TAIL`): a mask keeps its memory untouched.
+//!
+//! Four values of k go into one turn of the loop: the integer instructions of a turn compete with
+//! the multiply-adds for the same ports, and cost a tenth of the speed if they are not spread out.
 
 use core::array::from_fn;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use trine_core::Element;
 
 use crate::vector::Vector;
+
+/// Sums from this length on leave time to fetch C before it is needed.
+const LONG: usize = 64;
 
 /// What a sum begins with, after the first block of k (see `trine_core::linear`).
 #[derive(Clone, Copy, Debug)]
@@ -63,59 +71,80 @@ pub struct Tile<E> {
 pub type Microkernel<V, E> = unsafe fn(V, &Tile<E>);
 
 /// The body as a function that is compiled for `V`. `TAIL`: the last vector is partial.
+/// `BY_ROWS`: A's rows are contiguous, otherwise its columns are.
 ///
 /// # Safety
 /// With N = (NRV−1)·LANES + `last`: A can be read as MR×`len`, B as `len`×N, the initial matrix
 /// as MR×N or MR values; C can be written as MR×N and overlaps none of A and B.
-unsafe fn tile<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+unsafe fn tile<
+    V: Vector<E>,
+    E: Element,
+    const MR: usize,
+    const NRV: usize,
+    const TAIL: bool,
+    const BY_ROWS: bool,
+>(
     v: V,
     t: &Tile<E>,
 ) {
     v.vectorize(
         #[inline(always)]
         // SAFETY: the contract is the same.
-        || unsafe { body::<V, E, MR, NRV, TAIL>(v, t) },
+        || unsafe { body::<V, E, MR, NRV, TAIL, BY_ROWS>(v, t) },
     );
 }
 
 #[inline(always)]
-unsafe fn body<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+unsafe fn body<
+    V: Vector<E>,
+    E: Element,
+    const MR: usize,
+    const NRV: usize,
+    const TAIL: bool,
+    const BY_ROWS: bool,
+>(
     v: V,
     t: &Tile<E>,
 ) {
     // A copy, which stores to C cannot change.
     let t = &{ *t };
     let tail = v.tail(t.last);
-    let is_tail = |j: usize| TAIL && j == NRV - 1;
-    // SAFETY: the caller says that these elements can be read; a partial vector reads its own only.
-    let load = |p: *const E, j: usize, col: usize| unsafe {
-        let p = p.add(j * V::LANES * col);
-        if is_tail(j) { v.load_tail(p, tail) } else { v.load_at(p) }
-    };
-    // With more than one lane the columns are neighbours, and the compiler should know.
-    let (b_col, c_col) = if V::LANES == 1 { (t.b_col, t.c_col) } else { (1, 1) };
+    // Strides of 1 that the compiler should know; with one lane all of them are free.
+    let one_lane = V::LANES == 1;
+    let (b_col, c_col) = if one_lane { (t.b_col, t.c_col) } else { (1, 1) };
+    let a_row = if one_lane || BY_ROWS { t.a_row } else { 1 };
+    let a_col = if one_lane || !BY_ROWS { t.a_col } else { 1 };
 
     let mut acc = [[v.splat(E::ZERO); NRV]; MR];
-    let rows: [*const E; MR] = from_fn(|i| t.a.wrapping_add(i * t.a_row));
-    let (mut b, mut offset) = (t.b, 0);
-    for _ in 0..t.len {
-        let row: [V::V; NRV] = from_fn(|j| load(b, j, b_col));
-        for i in 0..MR {
-            // SAFETY: element (i, k) of A.
-            let a = v.splat(unsafe { *rows[i].wrapping_add(offset) });
-            for j in 0..NRV {
-                acc[i][j] = v.mul_add(a, row[j], acc[i][j]);
-            }
+    if t.len >= LONG {
+        each::<MR, NRV>(|i, j| v.prefetch(t.c.wrapping_add(i * t.c_row + j * V::LANES * c_col)));
+    }
+    let (mut a, mut b) = (t.a, t.b);
+    let unroll = if one_lane { 1 } else { 4 };
+    for _ in 0..t.len / unroll {
+        for u in 0..unroll {
+            let (a, b) = (a.wrapping_add(u * a_col), b.wrapping_add(u * t.b_row));
+            // SAFETY: column k of A and row k of B, as the caller says.
+            unsafe { step::<V, E, MR, NRV, TAIL>(v, &mut acc, a, a_row, b, b_col, tail) };
+            // Keeps the loads of one k from moving up to those of another, where they would spill.
+            compiler_fence(Ordering::SeqCst);
         }
+        a = a.wrapping_add(unroll * a_col);
+        b = b.wrapping_add(unroll * t.b_row);
+    }
+    for _ in 0..t.len % unroll {
+        // SAFETY: as above.
+        unsafe { step::<V, E, MR, NRV, TAIL>(v, &mut acc, a, a_row, b, b_col, tail) };
+        a = a.wrapping_add(a_col);
         b = b.wrapping_add(t.b_row);
-        offset += t.a_col;
     }
 
     let alpha = v.splat(t.alpha);
     match t.initial {
         Initial::Nothing => each::<MR, NRV>(|i, j| acc[i][j] = v.mul(alpha, acc[i][j])),
         Initial::Rows(p, row) => each::<MR, NRV>(|i, j| {
-            let initial = load(p.wrapping_add(i * row), j, c_col);
+            // SAFETY: row i of the initial matrix.
+            let initial = unsafe { load::<V, E, NRV, TAIL>(v, p.wrapping_add(i * row), j, c_col, tail) };
             acc[i][j] = v.mul_add(alpha, acc[i][j], initial);
         }),
         Initial::Columns(p) => each::<MR, NRV>(|i, j| {
@@ -124,7 +153,9 @@ unsafe fn body<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, cons
             acc[i][j] = v.mul_add(alpha, acc[i][j], initial);
         }),
         Initial::Spread(p) => each::<MR, NRV>(|i, j| {
-            acc[i][j] = v.mul_add(alpha, acc[i][j], load(p, j, 1));
+            // SAFETY: one value for each column.
+            let initial = unsafe { load::<V, E, NRV, TAIL>(v, p, j, 1, tail) };
+            acc[i][j] = v.mul_add(alpha, acc[i][j], initial);
         }),
     }
     if t.relu {
@@ -134,8 +165,47 @@ unsafe fn body<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, cons
     each::<MR, NRV>(|i, j| {
         let p = t.c.wrapping_add(i * t.c_row + j * V::LANES * c_col);
         // SAFETY: columns of row i of C; a partial vector writes its own only.
-        unsafe { if is_tail(j) { v.store_tail(p, tail, acc[i][j]) } else { v.store_at(p, acc[i][j]) } }
+        unsafe {
+            if TAIL && j == NRV - 1 { v.store_tail(p, tail, acc[i][j]) } else { v.store_at(p, acc[i][j]) }
+        }
     });
+}
+
+/// One value of k: a column of A times a row of B.
+#[inline(always)]
+unsafe fn step<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+    v: V,
+    acc: &mut [[V::V; NRV]; MR],
+    a: *const E,
+    a_row: usize,
+    b: *const E,
+    b_col: usize,
+    tail: V::Tail,
+) {
+    // SAFETY: NRV vectors of B, the last one partial, and MR elements of A, as the caller says.
+    unsafe {
+        let row: [V::V; NRV] = from_fn(|j| load::<V, E, NRV, TAIL>(v, b, j, b_col, tail));
+        for (i, acc) in acc.iter_mut().enumerate() {
+            let a = v.splat(*a.wrapping_add(i * a_row));
+            for j in 0..NRV {
+                acc[j] = v.mul_add(a, row[j], acc[j]);
+            }
+        }
+    }
+}
+
+/// Vector j of a row; the last one reads its own elements only.
+#[inline(always)]
+unsafe fn load<V: Vector<E>, E: Element, const NRV: usize, const TAIL: bool>(
+    v: V,
+    row: *const E,
+    j: usize,
+    col: usize,
+    tail: V::Tail,
+) -> V::V {
+    let p = row.wrapping_add(j * V::LANES * col);
+    // SAFETY: the caller says that these elements can be read.
+    unsafe { if TAIL && j == NRV - 1 { v.load_tail(p, tail) } else { v.load_at(p) } }
 }
 
 #[inline(always)]
@@ -147,43 +217,52 @@ fn each<const MR: usize, const NRV: usize>(mut f: impl FnMut(usize, usize)) {
     }
 }
 
-/// The microkernels of one ISA and element type: every tile up to `mr × nrv`.
+/// The kernels of one tile: for A by columns and by rows, the whole one and the one with a partial vector.
+pub type Variants<V, E> = [[Microkernel<V, E>; 2]; 2];
+
+/// The microkernels of one ISA and element type.
 pub struct Table<V: 'static, E: 'static> {
-    /// Most rows.
-    pub mr: usize,
-    /// Most vectors in a row.
-    pub nrv: usize,
-    /// In the order of [`Table::get`].
-    pub kernels: &'static [Microkernel<V, E>],
+    /// For 1, 2 … vectors in a row, for 1, 2 … rows.
+    pub kernels: &'static [&'static [Variants<V, E>]],
 }
 
 impl<V: Vector<E>, E: Element> Table<V, E> {
-    /// The kernel for a tile of `1..=mr` rows and `1..=nrv` vectors.
+    /// The kernel for a tile of so many rows and vectors.
     #[inline(always)]
-    pub fn get(&self, mr: usize, nrv: usize, tail: bool) -> Microkernel<V, E> {
-        self.kernels[((nrv - 1) * self.mr + mr - 1) * 2 + tail as usize]
+    pub fn get(&self, mr: usize, nrv: usize, tail: bool, by_rows: bool) -> Microkernel<V, E> {
+        self.kernels[nrv - 1][mr - 1][by_rows as usize][tail as usize]
     }
 }
 
-macro_rules! kernels {
-    ($name:ident, $mr_max:literal x $nrv_max:literal: [$($nrv:literal)*] $mrs:tt) => {
+/// A table by its tiles: for each number of vectors the numbers of rows.
+macro_rules! table {
+    ($name:ident, $doc:literal, $by_rows:literal, $($nrv:literal: $($mr:literal)*;)*) => {
         impl<V: Vector<E>, E: Element> Table<V, E> {
-            #[doc = concat!("All tiles up to ", stringify!($mr_max), " rows of ", stringify!($nrv_max), " vectors.")]
-            pub const $name: Self = Table {
-                mr: $mr_max,
-                nrv: $nrv_max,
-                kernels: kernels!(@concat [] [$($nrv)*] $mrs),
-            };
+            #[doc = $doc]
+            pub const $name: Self = Table { kernels: &[$(table!(@row $by_rows, $nrv: $($mr)*)),*] };
         }
     };
-    (@concat [$($done:expr,)*] [] $mrs:tt) => { &[$($done,)*] };
-    (@concat [$($done:expr,)*] [$nrv:literal $($rest:literal)*] [$($mr:literal)*]) => {
-        kernels!(@concat
-            [$($done,)* $(tile::<V, E, $mr, $nrv, false>, tile::<V, E, $mr, $nrv, true>,)*]
-            [$($rest)*] [$($mr)*])
+    (@row $by_rows:literal, $nrv:literal: $($mr:literal)*) => {
+        &[$([
+            [tile::<V, E, $mr, $nrv, false, false>, tile::<V, E, $mr, $nrv, true, false>],
+            [tile::<V, E, $mr, $nrv, false, $by_rows>, tile::<V, E, $mr, $nrv, true, $by_rows>],
+        ]),*]
     };
 }
 
-kernels!(T8X3, 8 x 3: [1 2 3] [1 2 3 4 5 6 7 8]);
-kernels!(T6X2, 6 x 2: [1 2] [1 2 3 4 5 6]);
-kernels!(T4X4, 4 x 4: [1 2 3 4] [1 2 3 4]);
+table!(WIDE, "For 32 registers.", true,
+    1: 1 2 3 4 5 6 7 8;
+    2: 1 2 3 4 5 6 7 8;
+    3: 1 2 3 4 5 6 7 8;
+);
+table!(NARROW, "For 16 registers.", true,
+    1: 1 2 3 4 5 6;
+    2: 1 2 3 4 5 6;
+);
+// With one lane strides are free: one kernel serves both orders of A.
+table!(SCALAR, "For one lane.", false,
+    1: 1 2 3 4;
+    2: 1 2 3 4;
+    3: 1 2 3 4;
+    4: 1 2 3 4;
+);

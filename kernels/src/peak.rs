@@ -24,12 +24,7 @@ impl<E: Element> Job<E> for Rounds {
 
     fn run<V: Kernels<E>>(self, v: V) -> u64 {
         // Enough chains for every port and the latency, few enough for the registers.
-        const { assert!(V::TABLE.mr * V::TABLE.nrv >= 12) };
-        if const { V::TABLE.mr * V::TABLE.nrv >= 24 } {
-            chains::<V, E, 24>(v, self.0)
-        } else {
-            chains::<V, E, 12>(v, self.0)
-        }
+        if V::LANES * E::BYTES == 32 { chains::<V, E, 12>(v, self.0) } else { chains::<V, E, 16>(v, self.0) }
     }
 }
 
@@ -39,7 +34,9 @@ fn chains<V: Kernels<E>, E: Element, const CHAINS: usize>(v: V, rounds: u64) -> 
         || {
             // Values that stay near 1: neither denormal nor infinite.
             let (a, b) = (v.splat(black_box(E::from_f64(0.5))), v.splat(black_box(E::from_f64(0.5))));
-            let mut acc = [v.splat(black_box(E::ONE)); CHAINS];
+            // Each chain begins elsewhere: of two that are the same, the compiler would keep one.
+            let mut acc: [V::V; CHAINS] =
+                core::array::from_fn(|i| v.splat(black_box(E::from_f64(1.0 + i as f64 / 64.0))));
             for _ in 0..rounds {
                 for chain in &mut acc {
                     *chain = v.mul_add(a, *chain, b);

@@ -1,12 +1,15 @@
 //! From a shape to a way of computing it: pure arithmetic, nothing is measured or remembered.
 //!
 //! ```text
-//!     loop 5  jc  columns, nc at a time       a panel of B: kc × nc, packed, stays in L2
-//!     loop 4  pc  k, K_BLOCK at a time        the order of additions
-//!     loop 3  ic  rows, mc at a time          a block of A: mc × kc, in L2 beside it
+//!     loop 5  pc  k, K_BLOCK at a time        the order of additions
+//!     loop 4  ic  rows, mc at a time          a block of A: mc × kc, packed, in L3
+//!     loop 3  jc  columns, nc at a time       a panel of B: kc × nc, packed, stays in L2
 //!     loop 2  jr  strips of NR columns        kc × NR of B, streamed from L2
 //!     loop 1  ir  microtiles of MR rows       MR × kc of A
 //! ```
+//!
+//! Each part of A is packed once, and of B once for every block of A, so packing costs little
+//! wherever there are many columns and rows.
 
 use trine_core::K_BLOCK;
 
@@ -15,9 +18,9 @@ use crate::dispatch::Isa;
 /// How much of the operands is worked on at a time. Only speed depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocking {
-    /// Rows of A in a block.
+    /// Rows of A that are packed together.
     pub mc: usize,
-    /// Columns of B in a panel.
+    /// Columns of B that are packed together.
     pub nc: usize,
     /// When operands are copied into scratch memory first.
     pub packing: Packing,
@@ -51,20 +54,19 @@ impl Caches {
 }
 
 impl Blocking {
-    /// Half of L2 for the panel of B, an eighth for the block of A, in whole tiles.
+    /// Half of L2 for the panel of B, an eighth of L3 (which others share) for the block of A, in whole tiles.
     pub const fn for_caches(caches: Caches, isa: Isa, bytes: usize) -> Self {
         let tile = Tile::of(isa, bytes);
         let row = K_BLOCK * bytes;
-        let nr = tile.nrv * tile.lanes;
         Blocking {
-            mc: at_least(caches.l2 / 8 / row / tile.mr, 1) * tile.mr,
-            nc: at_least(caches.l2 / 2 / row / nr, 1) * nr,
+            mc: at_least(at_most(caches.l3 / 8, 8 << 20) / row / tile.mr, 1) * tile.mr,
+            nc: at_least(caches.l2 / 2 / row / tile.nr(), 1) * tile.nr(),
             packing: Packing::Auto,
         }
     }
 }
 
-/// The register tile of an ISA for one element type.
+/// The largest register tile of an ISA for one element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
     /// Most rows.
@@ -85,6 +87,11 @@ impl Tile {
             Isa::Neon => Tile { mr: 8, nrv: 3, lanes: 16 / bytes },
         }
     }
+
+    /// Most columns.
+    pub const fn nr(&self) -> usize {
+        self.nrv * self.lanes
+    }
 }
 
 /// What a product looks like to the planner: `m × k` times `k × n`, in the orientation in
@@ -97,10 +104,21 @@ pub struct Product {
     pub n: usize,
     /// Length of the sums.
     pub k: usize,
-    /// Whether the rows of A are neighbours in memory (and its columns are not): Aᵀ is row-major.
-    pub a_by_columns: bool,
+    /// How A lies in memory.
+    pub a: Order,
     /// Whether the rows of B are contiguous.
     pub b_by_rows: bool,
+}
+
+/// How a matrix lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The elements of a row are neighbours.
+    Rows,
+    /// The elements of a column are neighbours.
+    Columns,
+    /// Neither.
+    Scattered,
 }
 
 /// How one product is computed.
@@ -128,8 +146,8 @@ impl Loops {
             }
         };
         Loops {
-            mc: if pack_a || pack_b { blocking.mc } else { at_least(p.m, 1) },
-            nc: if pack_b || pack_a { blocking.nc } else { at_least(p.n, 1) },
+            mc: if pack_a { blocking.mc } else { at_least(p.m, 1) },
+            nc: if pack_b { blocking.nc } else { at_least(p.n, 1) },
             pack_a,
             pack_b,
         }
@@ -161,9 +179,10 @@ pub const fn gemm_scratch(
 ) -> usize {
     let mut most = 0;
     let mut case = 0;
-    while case < 8 {
+    while case < 12 {
         let (m, n) = if case & 1 == 0 { (m, n) } else { (n, m) };
-        let p = Product { m, n, k, a_by_columns: case & 2 == 0, b_by_rows: case & 4 == 0 };
+        let a = [Order::Rows, Order::Columns, Order::Scattered][case / 4];
+        let p = Product { m, n, k, a, b_by_rows: case & 2 == 0 };
         let loops = Loops::new(p, tile, blocking, bytes);
         most = at_least(loops.regions(p, tile).1 + tile_scratch(tile), most);
         case += 1;
@@ -173,7 +192,7 @@ pub const fn gemm_scratch(
 
 /// Elements for a tile on its way to an output with scattered rows and columns.
 pub const fn tile_scratch(tile: Tile) -> usize {
-    if tile.lanes > 1 { line(tile.mr * tile.nrv * tile.lanes) } else { 0 }
+    if tile.lanes > 1 { line(tile.mr * tile.nr()) } else { 0 }
 }
 
 /// A whole number of cache lines, for any element.
@@ -183,7 +202,7 @@ pub const fn line(elements: usize) -> usize {
 
 /// A by columns: a column of the tile uses a part of a cache line, the next one is a row of memory away.
 const fn a_pays(p: Product, tile: Tile, bytes: usize) -> bool {
-    p.a_by_columns && p.n > 2 * tile.nrv * tile.lanes && p.m * at_most(p.k, K_BLOCK) * bytes > 64 << 10
+    matches!(p.a, Order::Columns) && p.n > 2 * tile.nr() && p.m * at_most(p.k, K_BLOCK) * bytes > 64 << 10
 }
 
 /// Every element of B is read once for each tile of rows; a copy of it costs as much as about
@@ -200,15 +219,36 @@ pub(crate) const fn at_most(x: usize, most: usize) -> usize {
     if x > most { most } else { x }
 }
 
-/// Cuts `total` into pieces of at most `most`, as equal as can be: (start, length) of each.
-#[inline(always)]
-pub fn pieces(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    let count = if total <= most { (total > 0) as usize } else { total.div_ceil(most) };
-    let (each, longer) = if count <= 1 { (total, 0) } else { (total / count, total % count) };
-    let mut start = 0;
-    (0..count).map(move |i| {
-        let len = each + usize::from(i < longer);
-        start += len;
-        (start - len, len)
-    })
+/// A length cut into pieces that are as equal as can be.
+#[derive(Clone, Copy, Debug)]
+pub struct Pieces {
+    /// How many.
+    pub count: usize,
+    each: usize,
+    longer: usize,
+}
+
+impl Pieces {
+    /// `total` in the fewest pieces of at most `most`.
+    #[inline(always)]
+    pub const fn new(total: usize, most: usize) -> Self {
+        if total <= most {
+            return Pieces { count: (total > 0) as usize, each: total, longer: 0 };
+        }
+        let count = total.div_ceil(most);
+        Pieces { count, each: total / count, longer: total % count }
+    }
+
+    /// Start and length of piece i.
+    #[inline(always)]
+    pub const fn get(&self, i: usize) -> (usize, usize) {
+        let longer_before = if i < self.longer { i } else { self.longer };
+        (i * self.each + longer_before, self.each + (i < self.longer) as usize)
+    }
+
+    /// Start and length of each.
+    #[inline(always)]
+    pub fn iter(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.count).map(move |i| self.get(i))
+    }
 }

@@ -5,7 +5,7 @@ use trine_core::{Element, Error};
 
 use crate::gemm::{Planned, Problem, gemm};
 use crate::isa::Kernels;
-use crate::plan::Blocking;
+use crate::plan::{Blocking, Tile};
 use crate::scratch::Scratch;
 use crate::threads::{Shared, fork, ranges};
 
@@ -72,7 +72,7 @@ pub unsafe fn shared<V: Kernels<E>, E: Element>(
         return unsafe { gemm(v, p, blocking, scratch) };
     }
     let by_rows = p.m > p.n;
-    let (side, grain) = if by_rows { (p.m, V::TABLE.mr) } else { (p.n, V::LANES) };
+    let (side, grain) = if by_rows { (p.m, Tile::of(V::ISA, E::BYTES).mr) } else { (p.n, V::LANES) };
     let shared = Shared((p, scratch));
     fork(ranges(side, grain, threads).count(), |i| {
         let &(p, scratch) = shared.get();

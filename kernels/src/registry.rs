@@ -49,6 +49,5 @@ fn kernels<E: Supported>(isa: Isa) -> impl Iterator<Item = Kernel> {
 /// The largest tile of an instruction set, its kernel's name, and how it rounds.
 pub fn main_kernel<E: Supported>(isa: Isa) -> (Kernel, Rounding) {
     let tile = Tile::of(isa, E::BYTES);
-    let nr = tile.nrv * tile.lanes;
-    (Kernel { isa, element: E::NAME, mr: tile.mr, nr, lanes: tile.lanes }, isa.rounding::<E>())
+    (Kernel { isa, element: E::NAME, mr: tile.mr, nr: tile.nr(), lanes: tile.lanes }, isa.rounding::<E>())
 }

@@ -1,13 +1,15 @@
 //! Who computes which part. The parts of an output are disjoint and every sum stays whole, so the
 //! number of threads is never seen in a result.
 
-use crate::plan::pieces;
+use crate::plan::Pieces;
 
 /// Splits `total` into at most `parts` ranges that begin at multiples of `grain`.
 pub fn ranges(total: usize, grain: usize, parts: usize) -> impl Iterator<Item = (usize, usize)> {
     let grains = total.div_ceil(grain);
     let each = grains.div_ceil(parts.max(1)).max(1);
-    pieces(grains, each).map(move |(start, len)| (start * grain, ((start + len) * grain).min(total)))
+    Pieces::new(grains, each)
+        .iter()
+        .map(move |(start, len)| (start * grain, ((start + len) * grain).min(total)))
 }
 
 /// A pointer that may go to another thread: the parts that threads write do not overlap.

@@ -7,6 +7,7 @@ use core::arch::x86_64::*;
 use pulp::x86::V3;
 
 use super::{Kernels, transpose};
+use crate::dispatch::Isa;
 use crate::microkernel::Table;
 use crate::vector::{Extra, Pulp};
 
@@ -62,9 +63,11 @@ impl Extra<f64> for V3 {
 }
 
 impl Kernels<f32> for Pulp<V3> {
-    const TABLE: Table<Self, f32> = Table::T6X2;
+    const ISA: Isa = Isa::Avx2;
+    const TABLE: Table<Self, f32> = Table::NARROW;
 }
 
 impl Kernels<f64> for Pulp<V3> {
-    const TABLE: Table<Self, f64> = Table::T6X2;
+    const ISA: Isa = Isa::Avx2;
+    const TABLE: Table<Self, f64> = Table::NARROW;
 }

@@ -7,6 +7,7 @@ use core::arch::x86_64::*;
 use pulp::x86::V4;
 
 use super::{Kernels, transpose};
+use crate::dispatch::Isa;
 use crate::microkernel::Table;
 use crate::vector::{Extra, Pulp};
 
@@ -68,9 +69,11 @@ impl Extra<f64> for V4 {
 }
 
 impl Kernels<f32> for Pulp<V4> {
-    const TABLE: Table<Self, f32> = Table::T8X3;
+    const ISA: Isa = Isa::Avx512;
+    const TABLE: Table<Self, f32> = Table::WIDE;
 }
 
 impl Kernels<f64> for Pulp<V4> {
-    const TABLE: Table<Self, f64> = Table::T8X3;
+    const ISA: Isa = Isa::Avx512;
+    const TABLE: Table<Self, f64> = Table::WIDE;
 }

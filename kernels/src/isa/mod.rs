@@ -16,11 +16,14 @@ pub mod portable;
 
 use trine_core::Element;
 
+use crate::dispatch::Isa;
 use crate::microkernel::Table;
 use crate::vector::Vector;
 
 /// A vector unit with its microkernels for one element type.
 pub trait Kernels<E: Element>: Vector<E> {
+    /// Which one it is.
+    const ISA: Isa;
     /// Every tile it has.
     const TABLE: Table<Self, E>;
 }

@@ -5,6 +5,7 @@ use core::arch::aarch64::*;
 use pulp::aarch64::Neon;
 
 use super::{Kernels, transpose};
+use crate::dispatch::Isa;
 use crate::microkernel::Table;
 use crate::vector::{Extra, Pulp};
 
@@ -48,9 +49,11 @@ impl Extra<f64> for Neon {
 }
 
 impl Kernels<f32> for Pulp<Neon> {
-    const TABLE: Table<Self, f32> = Table::T8X3;
+    const ISA: Isa = Isa::Neon;
+    const TABLE: Table<Self, f32> = Table::WIDE;
 }
 
 impl Kernels<f64> for Pulp<Neon> {
-    const TABLE: Table<Self, f64> = Table::T8X3;
+    const ISA: Isa = Isa::Neon;
+    const TABLE: Table<Self, f64> = Table::WIDE;
 }

@@ -4,6 +4,7 @@
 use trine_core::{Element, Lanes, Rounding, Unfused};
 
 use super::Kernels;
+use crate::dispatch::Isa;
 use crate::microkernel::Table;
 use crate::vector::Vector;
 
@@ -180,5 +181,6 @@ impl<E: Element> Vector<E> for Portable {
 }
 
 impl<E: Element> Kernels<E> for Portable {
-    const TABLE: Table<Self, E> = Table::T4X4;
+    const ISA: Isa = Isa::Portable;
+    const TABLE: Table<Self, E> = Table::SCALAR;
 }
