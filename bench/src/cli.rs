@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use trine_core::Shape;
 
 use crate::workload::{OPS, op_name, parse_op};
-use crate::{Failure, bench, check, shape, table};
+use crate::{Failure, bench, check, report, shape, table};
 use trine_kernels::{Engine, Isa, Op};
 
 /// Trains a small network on handwritten digits, then measures the layer: the main job.
@@ -44,6 +44,7 @@ enum Command {
     Bench(BenchArgs),
     Check(CheckArgs),
     Plan(PlanArgs),
+    Train(TrainArgs),
 }
 
 /// Measures operations at shapes, next to peers and to the peak of the machine
@@ -106,6 +107,10 @@ struct PlanArgs {
     dtype: Vec<Dtype>,
 }
 
+/// Trains the network on handwritten digits, and measures nothing else
+#[derive(Debug, Args)]
+struct TrainArgs {}
+
 /// An element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Dtype {
@@ -154,6 +159,16 @@ impl EngineArgs {
             Engine::with_isa(isa)?;
         }
         Ok(isas)
+    }
+}
+
+impl EngineArgs {
+    /// The one instruction set asked for, or else the best.
+    fn one_isa(&self) -> Result<Isa, Failure> {
+        match self.isas(|| vec![Isa::best()])?[..] {
+            [isa] => Ok(isa),
+            _ => Err("a training runs on one instruction set: give --isa a single name".into()),
+        }
     }
 }
 
@@ -283,7 +298,12 @@ impl PlanArgs {
 impl Cli {
     fn run(&self) -> Result<(), Failure> {
         match &self.command {
-            None => Err("name a command: bench, check or plan".into()),
+            None => {
+                let (isa, threads) = (self.engine.one_isa()?, self.engine.threads);
+                report::training(isa, threads)?;
+                report::speed(isa, threads)
+            }
+            Some(Command::Train(_)) => report::training(self.engine.one_isa()?, self.engine.threads),
             Some(Command::Bench(args)) => args.run(&self.engine),
             Some(Command::Check(args)) => args.run(&self.engine),
             Some(Command::Plan(args)) => args.run(&self.engine),

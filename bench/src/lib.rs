@@ -7,11 +7,14 @@ pub mod data;
 pub mod machine;
 pub mod measure;
 pub mod peak;
+pub mod report;
 pub mod scenario;
 pub mod shape;
 pub mod stats;
 pub mod storage;
 pub mod table;
+pub mod timed;
+pub mod train;
 pub mod verify;
 pub mod workload;
 

@@ -48,17 +48,29 @@ fn repeat(call: &mut impl FnMut(), calls: u32) -> Duration {
     start.elapsed()
 }
 
-/// Rounds in which each contender takes one sample, in the same order (A B C A B C …), until
-/// `budget` is used up, but at least `least` rounds. The samples of each contender, round by round.
+/// Rounds in which each contender takes one sample, in the same order (A B C A B C …): `least`
+/// rounds, and then as many as `budget` has time for. Who needs more than a tenth of the budget
+/// for one sample takes part in the first rounds only. The samples of each contender, round by
+/// round.
 pub fn interleave(contenders: &mut [Contender<'_>], budget: Duration, least: usize) -> Vec<Vec<f64>> {
     let mut samples = vec![Vec::new(); contenders.len()];
-    let start = Instant::now();
-    let mut rounds = 0;
-    while rounds < least || start.elapsed() < budget {
-        for (contender, samples) in contenders.iter_mut().zip(&mut samples) {
-            samples.push((contender.sample)());
+    let mut longest = vec![Duration::ZERO; contenders.len()];
+    let (mut rounds, mut since) = (0, Instant::now());
+    while rounds < least || since.elapsed() < budget {
+        for (i, contender) in contenders.iter_mut().enumerate() {
+            if rounds < least || longest[i] < budget / 10 {
+                let start = Instant::now();
+                samples[i].push((contender.sample)());
+                longest[i] = longest[i].max(start.elapsed());
+            }
         }
         rounds += 1;
+        if rounds == least {
+            if longest.iter().all(|&longest| longest >= budget / 10) {
+                break;
+            }
+            since = Instant::now();
+        }
     }
     samples
 }
