@@ -220,6 +220,7 @@ pub trait LinearKernels<E: Element> {
     fn run<T: Task<E>>(&mut self, task: T) -> T::Output;
 }
 
+#[inline]
 pub(crate) const fn same(
     (operand, dim, found): (&'static str, Dim, usize),
     (other, other_dim, expected): (&'static str, Dim, usize),
@@ -232,6 +233,7 @@ pub(crate) const fn same(
 }
 
 /// `operand` has to be n×m like Y.
+#[inline]
 pub(crate) fn same_shape(
     operand: &'static str,
     found: Layout,
@@ -242,6 +244,7 @@ pub(crate) fn same_shape(
     same((operand, Dim::Columns, found.cols), (other, Dim::Columns, expected.cols))
 }
 
+#[inline]
 fn check_grad_input(dx: Layout, dz: Layout, w: Layout) -> Result<(), Error> {
     same(("dz", Dim::Columns, dz.cols), ("w", Dim::Columns, w.cols))?;
     same(("dx", Dim::Rows, dx.rows), ("dz", Dim::Rows, dz.rows))?;
@@ -252,6 +255,7 @@ fn check_grad_input(dx: Layout, dz: Layout, w: Layout) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Shape`].
+#[inline]
 pub fn check_matmul(c: Layout, a: Layout, b: Layout) -> Result<Shape, Error> {
     same(("b", Dim::Rows, b.rows), ("a", Dim::Columns, a.cols))?;
     same(("c", Dim::Rows, c.rows), ("a", Dim::Rows, a.rows))?;
@@ -263,6 +267,7 @@ pub fn check_matmul(c: Layout, a: Layout, b: Layout) -> Result<Shape, Error> {
 ///
 /// # Errors
 /// [`Error::Shape`].
+#[inline]
 pub fn check_grad_params(dw: Layout, db: Option<usize>, x: Layout, dz: Layout) -> Result<Shape, Error> {
     same(("dz", Dim::Rows, dz.rows), ("x", Dim::Rows, x.rows))?;
     same(("dw", Dim::Rows, dw.rows), ("x", Dim::Columns, x.cols))?;
@@ -294,6 +299,7 @@ impl<E: Element> Forward<'_, E> {
     }
 }
 
+#[inline]
 fn check_backward(
     (x, w, dy): (Layout, Layout, Layout),
     activation: Activation,

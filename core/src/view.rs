@@ -19,6 +19,7 @@ pub struct Layout {
 impl Layout {
     /// Elements a slice needs for this layout: `(rows−1)·row_stride + (cols−1)·col_stride + 1`,
     /// or 0 where a side is 0. `None` if that overflows.
+    #[inline]
     pub const fn span(&self) -> Option<usize> {
         if self.rows == 0 || self.cols == 0 {
             return Some(0);
@@ -36,6 +37,7 @@ impl Layout {
 
     /// Whether two different elements share a place. Exact: `i·rs = j·cs` has its smallest
     /// solution at `i = cs/g, j = rs/g` with `g = gcd(rs, cs)`.
+    #[inline]
     const fn overlaps(&self) -> bool {
         if self.rows == 0 || self.cols == 0 {
             return false;
@@ -54,6 +56,7 @@ impl Layout {
         cs / g < self.rows && rs / g < self.cols
     }
 
+    #[inline]
     fn check(&self, len: usize) -> Result<(), Error> {
         match self.span() {
             // A slice never has more than isize::MAX bytes, so a span that it covers is safe to address.
@@ -65,11 +68,13 @@ impl Layout {
         }
     }
 
+    #[inline]
     const fn t(self) -> Self {
         Layout { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
     }
 
     /// The layout of some of the rows, and how far into the slice it begins. An error calls them `dim`.
+    #[inline]
     fn rows(self, range: core::ops::Range<usize>, dim: Dim) -> Result<(Self, usize), Error> {
         if range.start > range.end || range.end > self.rows {
             let found = range.end.max(range.start);
@@ -106,6 +111,7 @@ impl<'a, E> MatRef<'a, E> {
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::TooLarge`].
+    #[inline]
     pub fn row_major(data: &'a [E], rows: usize, cols: usize) -> Result<Self, Error> {
         Self::with_strides(data, rows, cols, cols, 1)
     }
@@ -114,6 +120,7 @@ impl<'a, E> MatRef<'a, E> {
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::TooLarge`].
+    #[inline]
     pub fn with_strides(
         data: &'a [E],
         rows: usize,
@@ -127,6 +134,7 @@ impl<'a, E> MatRef<'a, E> {
     }
 
     /// The transpose; nothing is copied.
+    #[inline]
     pub fn t(self) -> Self {
         MatRef { data: self.data, layout: self.layout.t() }
     }
@@ -135,6 +143,7 @@ impl<'a, E> MatRef<'a, E> {
     ///
     /// # Errors
     /// [`Error::Range`].
+    #[inline]
     pub fn rows(self, range: core::ops::Range<usize>) -> Result<Self, Error> {
         let (layout, start) = self.layout.rows(range, Dim::Rows)?;
         Ok(MatRef { data: &self.data[start..], layout })
@@ -150,6 +159,7 @@ impl<'a, E> MatRef<'a, E> {
     }
 
     /// The slice from the first element on.
+    #[inline]
     pub fn as_slice(&self) -> &'a [E] {
         self.data
     }
@@ -160,6 +170,7 @@ impl<'a, E> MatMut<'a, E> {
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::TooLarge`].
+    #[inline]
     pub fn row_major(data: &'a mut [E], rows: usize, cols: usize) -> Result<Self, Error> {
         Self::with_strides(data, rows, cols, cols, 1)
     }
@@ -168,6 +179,7 @@ impl<'a, E> MatMut<'a, E> {
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::TooLarge`], [`Error::Overlap`].
+    #[inline]
     pub fn with_strides(
         data: &'a mut [E],
         rows: usize,
@@ -184,6 +196,7 @@ impl<'a, E> MatMut<'a, E> {
     }
 
     /// The transpose; nothing is copied.
+    #[inline]
     pub fn t(self) -> Self {
         MatMut { data: self.data, layout: self.layout.t() }
     }
@@ -192,6 +205,7 @@ impl<'a, E> MatMut<'a, E> {
     ///
     /// # Errors
     /// [`Error::Range`].
+    #[inline]
     pub fn rows(self, range: core::ops::Range<usize>) -> Result<Self, Error> {
         let (layout, start) = self.layout.rows(range, Dim::Rows)?;
         Ok(MatMut { data: &mut self.data[start..], layout })
@@ -207,16 +221,19 @@ impl<'a, E> MatMut<'a, E> {
     }
 
     /// A view of the same matrix with a shorter life.
+    #[inline]
     pub fn reborrow(&mut self) -> MatMut<'_, E> {
         MatMut { data: self.data, layout: self.layout }
     }
 
     /// The same matrix, to be read.
+    #[inline]
     pub fn as_ref(&self) -> MatRef<'_, E> {
         MatRef { data: self.data, layout: self.layout }
     }
 
     /// The slice from the first element on.
+    #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [E] {
         self.data
     }

@@ -62,10 +62,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
     let Shape { n, d, m } = s.shape;
-    let threads = useful_threads(threads, n.saturating_mul(d).saturating_mul(m));
-    let wave = n.min(threads * K_BLOCK);
-    let dz_room = if s.activation == Activation::Identity { 0 } else { line(wave * m) };
-    let each = products_scratch(v, s, wave, blocking);
+    let Rooms { threads, wave, dz_room, each } = rooms(v, s, blocking, threads);
     let room = scratch.get::<E>(dz_room + threads * each)?;
     let means = Means { blocking, threads, scratch: (room.wrapping_add(dz_room), each) };
     for r in (0..n).step_by(wave.max(1)) {
@@ -92,6 +89,40 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
         unsafe { params(v, s, 0, 0, s.dy, means) };
     }
     Ok(())
+}
+
+/// Whether there is scratch memory enough for a sweep.
+///
+/// # Errors
+/// [`Error::Scratch`].
+pub fn reserve<V: Kernels<E>, E: Element>(
+    v: V,
+    s: &Sweep<E>,
+    blocking: Blocking,
+    threads: usize,
+    scratch: &mut Scratch<'_>,
+) -> Result<(), Error> {
+    let Rooms { threads, dz_room, each, .. } = rooms(v, s, blocking, threads);
+    scratch.get::<E>(dz_room + threads * each).map(drop)
+}
+
+/// How a sweep is cut, and its parts of the scratch memory.
+struct Rooms {
+    threads: usize,
+    /// Rows of the batch at a time.
+    wave: usize,
+    /// Elements for ∇Z.
+    dz_room: usize,
+    /// Elements for the products of each thread.
+    each: usize,
+}
+
+fn rooms<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> Rooms {
+    let Shape { n, d, m } = s.shape;
+    let threads = useful_threads(threads, n.saturating_mul(d).saturating_mul(m));
+    let wave = n.min(threads * K_BLOCK);
+    let dz_room = if s.activation == Activation::Identity { 0 } else { line(wave * m) };
+    Rooms { threads, wave, dz_room, each: products_scratch(v, s, wave, blocking) }
 }
 
 /// The scratch memory that the products of one wave need on one thread. A wave of fewer rows needs no more.

@@ -5,7 +5,7 @@ use trine_core::{
     Task, Write, linear,
 };
 
-use crate::backward::{Sweep, problem, sweep};
+use crate::backward::{Sweep, problem, reserve, sweep};
 use crate::describe::Plan;
 use crate::dispatch::{Isa, Job, Supported, Token};
 use crate::gemm::{Problem, Start, Target};
@@ -185,6 +185,34 @@ impl<E: Element> Work<E> for Sweep<E> {
     }
 }
 
+/// ∇X, then the update of W and b.
+struct Stepping<E> {
+    gradient: Option<Sweep<E>>,
+    update: Sweep<E>,
+}
+
+impl<E: Element> Work<E> for Stepping<E> {
+    #[inline(always)]
+    fn run<V: Kernels<E>>(
+        self,
+        v: V,
+        blocking: Blocking,
+        threads: usize,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), Error> {
+        // Both or neither.
+        reserve(v, &self.update, blocking, threads, scratch)?;
+        // SAFETY: made in this file from views that fit each other; the gradient is complete before
+        // the weights it reads are updated.
+        unsafe {
+            if let Some(gradient) = &self.gradient {
+                sweep(v, gradient, blocking, threads, scratch)?;
+            }
+            sweep(v, &self.update, blocking, threads, scratch)
+        }
+    }
+}
+
 fn source<E: Element>(view: MatRef<'_, E>) -> Source<E> {
     Source { ptr: view.as_slice().as_ptr(), row: view.row_stride(), col: view.col_stride() }
 }
@@ -273,28 +301,24 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
 
     fn backward_step(&mut self, step: Step<'_, E>) -> Result<(), Error> {
         let shape = step.check()?;
-        let Step { x, mut w, bias, dy, activation, saved, dx, lr } = step;
-        let (x, dy) = (source(x), source(dy));
-        let gradients = Sweep {
+        let Step { x, w, bias, dy, activation, saved, dx, lr } = step;
+        let (w, dy) = (target(w), source(dy));
+        let update = Sweep {
             shape,
-            x,
-            w: source(w.as_ref()),
+            x: source(x),
+            w: w.source(),
             dy,
             activation,
             saved: saved.map_or(dy, source),
-            dx: dx.map(target),
+            dx: None,
             dx_write: Write::REPLACE,
-            dw: None,
-            db: None,
+            dw: Some(w),
+            db: bias.map(<[E]>::as_mut_ptr),
             params_write: Write::ADD.times(-lr),
         };
         // All of ∇X first: it is taken from W as it was.
-        if gradients.dx.is_some() {
-            self.execute(gradients)?;
-        }
-        let dw = Some(target(w.reborrow()));
-        let update = Sweep { dx: None, dw, db: bias.map(<[E]>::as_mut_ptr), ..gradients };
-        self.execute(update)
+        let gradient = dx.map(|dx| Sweep { dx: Some(target(dx)), dw: None, db: None, ..update });
+        self.execute(Stepping { gradient, update })
     }
 
     fn run<T: Task<E>>(&mut self, task: T) -> T::Output {

@@ -15,7 +15,7 @@
 use trine_core::{Activation, Element, K_BLOCK};
 
 use crate::isa::Kernels;
-use crate::microkernel::{Initial, Tile};
+use crate::microkernel::{Initial, Microkernel, Tile};
 use crate::pack::{self, Source};
 use crate::plan::{self, Blocking, Loops, Order, Pieces, Product};
 
@@ -31,6 +31,7 @@ pub struct Target<E> {
 }
 
 impl<E> Target<E> {
+    #[inline(always)]
     fn t(self) -> Self {
         Target { ptr: self.ptr, row: self.col, col: self.row }
     }
@@ -77,6 +78,7 @@ pub struct Problem<E> {
 
 impl<E: Element> Problem<E> {
     /// The same product seen from the other side: `Cᵀ = Bᵀ·Aᵀ`.
+    #[inline(always)]
     fn t(self) -> Self {
         Problem {
             m: self.n,
@@ -95,12 +97,14 @@ impl<E: Element> Problem<E> {
     }
 
     /// Oriented so that vectors lie along the rows of C, if one of its strides is 1.
+    #[inline(always)]
     fn oriented(self) -> Self {
         let by_columns = self.c.row == 1 && (self.c.col != 1 || self.m > self.n);
         if by_columns { self.t() } else { self }
     }
 
     /// What the planner has to know.
+    #[inline(always)]
     pub fn product(&self) -> Product {
         Product {
             m: self.m,
@@ -272,12 +276,64 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             let nrv = nr.div_ceil(V::LANES);
             let b = self.strip(block, jc + jr, offset, nrv);
             offset += nrv * V::LANES * block.kc;
+            let mut tile = self.tile(block, b, nr - (nrv - 1) * V::LANES);
+            let kernels = const { V::TABLE }.kernels[nrv - 1];
             for at in from..to {
                 let (ir, mr) = tiles.get(at);
                 let a = self.rows(block, ic, (at, ir, mr));
+                (tile.a, tile.a_row, tile.a_col) = (a.ptr, a.row, a.col);
+                let [by_columns, by_rows] = kernels[mr - 1];
+                let [whole, tail] = if self.is_by_rows() { by_rows } else { by_columns };
+                let kernel = if tile.last < V::LANES { tail } else { whole };
                 // SAFETY: parts of the operands, within their shapes.
-                unsafe { self.microtile(block, (ic + ir, mr), (jc + jr, nr), a, b) };
+                unsafe { self.microtile(block, (ic + ir, mr), (jc + jr, nr), kernel, &mut tile) };
             }
+        }
+    }
+
+    /// What all tiles of a strip share.
+    #[inline(always)]
+    fn tile(&self, block: Block, b: Source<E>, last: usize) -> Tile<E> {
+        let p = &self.plan.p;
+        let c = self.place(0, 0);
+        Tile {
+            len: block.kc,
+            a: p.a.ptr,
+            a_row: p.a.row,
+            a_col: p.a.col,
+            b: b.ptr,
+            b_row: b.row,
+            b_col: b.col,
+            c: c.ptr,
+            c_row: c.row,
+            c_col: c.col,
+            last,
+            alpha: p.alpha,
+            initial: Initial::Nothing,
+            relu: self.is_relu(block),
+        }
+    }
+
+    /// Whether the kernel reads A by rows, along k.
+    #[inline(always)]
+    fn is_by_rows(&self) -> bool {
+        !self.plan.loops.pack_a && self.plan.order == Order::Rows
+    }
+
+    /// Whether the kernel applies the activation itself.
+    #[inline(always)]
+    fn is_relu(&self, block: Block) -> bool {
+        block.last && self.plan.p.y.is_none() && self.plan.p.activation == Activation::Relu
+    }
+
+    /// Where the kernel writes a tile: its place in C, or scratch memory if C is scattered.
+    #[inline(always)]
+    fn place(&self, i: usize, j: usize) -> Target<E> {
+        if self.plan.is_scattered() {
+            let ptr = self.scratch.wrapping_add(self.plan.regions.1);
+            Target { ptr, row: Planned::<V, E>::TILE.nr(), col: 1 }
+        } else {
+            self.plan.p.c.at(i, j)
         }
     }
 
@@ -342,22 +398,13 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         block: Block,
         (i, mr): (usize, usize),
         (j, nr): (usize, usize),
-        a: Source<E>,
-        b: Source<E>,
+        kernel: Microkernel<V, E>,
+        tile: &mut Tile<E>,
     ) {
         let p = &self.plan.p;
-        let nrv = nr.div_ceil(V::LANES);
-        let last = nr - (nrv - 1) * V::LANES;
-        let place = p.c.at(i, j);
-        // Scattered rows and columns: through a tile in scratch memory.
-        let scattered = self.plan.is_scattered();
-        let width = Planned::<V, E>::TILE.nr();
-        let c = if scattered {
-            Target { ptr: self.scratch.wrapping_add(self.plan.regions.1), row: width, col: 1 }
-        } else {
-            place
-        };
-        let initial = match (block.first, p.start) {
+        let c = self.place(i, j);
+        tile.c = c.ptr;
+        tile.initial = match (block.first, p.start) {
             (true, Start::Nothing) => Initial::Nothing,
             (true, Start::PerColumn(bias)) if V::LANES > 1 || p.c.col == 1 => {
                 Initial::Rows(bias.wrapping_add(j), 0)
@@ -366,37 +413,18 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             (true, Start::PerRow(bias)) => Initial::Columns(bias.wrapping_add(i)),
             _ => Initial::Rows(c.ptr, c.row),
         };
-        let in_kernel = block.last && p.y.is_none() && p.activation == Activation::Relu;
-        let tile = Tile {
-            len: block.kc,
-            a: a.ptr,
-            a_row: a.row,
-            a_col: a.col,
-            b: b.ptr,
-            b_row: b.row,
-            b_col: b.col,
-            c: c.ptr,
-            c_row: c.row,
-            c_col: c.col,
-            last,
-            alpha: p.alpha,
-            initial,
-            relu: in_kernel,
-        };
-        let by_rows = !self.plan.loops.pack_a && self.plan.order == Order::Rows;
-        let kernel = const { V::TABLE }.get(mr, nrv, last < V::LANES, by_rows);
         // SAFETY: a part of A (mr × kc), of B (kc × nr) and of C (mr × nr), or their copies in scratch memory.
         unsafe {
-            if scattered && matches!(initial, Initial::Rows(from, _) if core::ptr::eq(from, c.ptr)) {
-                copy(place.source(), c, mr, nr);
+            if self.plan.is_scattered() && (!block.first || matches!(p.start, Start::Old)) {
+                copy(p.c.at(i, j).source(), c, mr, nr);
             }
-            kernel(self.plan.v, &tile);
-            if block.last && !in_kernel && (p.activation != Activation::Identity || p.y.is_some()) {
+            kernel(self.plan.v, tile);
+            if block.last && !tile.relu && (p.activation != Activation::Identity || p.y.is_some()) {
                 let y = p.y.map_or(c, |y| y.at(i, j));
                 activate(self.plan.v, p.activation, c.source(), y, mr, nr);
             }
-            if scattered {
-                copy(c.source(), place, mr, nr);
+            if self.plan.is_scattered() {
+                copy(c.source(), p.c.at(i, j), mr, nr);
             }
         }
     }

@@ -159,8 +159,7 @@ unsafe fn body<
         }),
     }
     if t.relu {
-        let zero = v.splat(E::ZERO);
-        each::<MR, NRV>(|i, j| acc[i][j] = v.select(v.less(acc[i][j], zero), zero, acc[i][j]));
+        each::<MR, NRV>(|i, j| acc[i][j] = v.relu(acc[i][j]));
     }
     each::<MR, NRV>(|i, j| {
         let p = t.c.wrapping_add(i * t.c_row + j * V::LANES * c_col);
@@ -224,14 +223,6 @@ pub type Variants<V, E> = [[Microkernel<V, E>; 2]; 2];
 pub struct Table<V: 'static, E: 'static> {
     /// For 1, 2 … vectors in a row, for 1, 2 … rows.
     pub kernels: &'static [&'static [Variants<V, E>]],
-}
-
-impl<V: Vector<E>, E: Element> Table<V, E> {
-    /// The kernel for a tile of so many rows and vectors.
-    #[inline(always)]
-    pub fn get(&self, mr: usize, nrv: usize, tail: bool, by_rows: bool) -> Microkernel<V, E> {
-        self.kernels[nrv - 1][mr - 1][by_rows as usize][tail as usize]
-    }
 }
 
 /// A table by its tiles: for each number of vectors the numbers of rows.

@@ -24,6 +24,7 @@ pub struct Source<E> {
 
 impl<E> Source<E> {
     /// The transpose.
+    #[inline(always)]
     pub fn t(self) -> Self {
         Source { ptr: self.ptr, row: self.col, col: self.row }
     }

@@ -24,6 +24,11 @@ pub const fn useful_threads(threads: usize, multiply_adds: usize) -> usize {
     }
 }
 
+/// How many of `threads` this product is worth.
+fn worth<E: Element>(p: &Problem<E>, threads: usize) -> usize {
+    useful_threads(threads, p.m.saturating_mul(p.n).saturating_mul(p.k))
+}
+
 /// Computes it on at most `threads` threads.
 ///
 /// # Errors
@@ -40,7 +45,7 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     threads: usize,
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
-    let threads = useful_threads(threads, p.m.saturating_mul(p.n).saturating_mul(p.k));
+    let threads = if threads > 1 { worth(&p, threads) } else { 1 };
     let planned = Planned::new(v, p, blocking);
     let each = planned.scratch();
     let room = scratch.get::<E>(threads * each)?;
@@ -66,7 +71,7 @@ pub unsafe fn shared<V: Kernels<E>, E: Element>(
     threads: usize,
     (scratch, each): (*mut E, usize),
 ) {
-    let threads = useful_threads(threads, p.m.saturating_mul(p.n).saturating_mul(p.k));
+    let threads = worth(&p, threads);
     if threads <= 1 {
         // SAFETY: the contract is the same.
         return unsafe { gemm(v, p, blocking, scratch) };

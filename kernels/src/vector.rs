@@ -40,6 +40,9 @@ pub trait Vector<E: Element>: Lanes<E> + Send + Sync + 'static {
     /// Asks for the cache line at `p`, which may be any address. May do nothing.
     fn prefetch(self, p: *const E);
 
+    /// `v < 0 ? 0 : v`: NaN stays NaN, −0 stays −0.
+    fn relu(self, v: Self::V) -> Self::V;
+
     /// Runs `f`, compiled for this unit if it is inlined.
     fn vectorize<R, F: FnOnce() -> R>(self, f: F) -> R;
 }
@@ -59,6 +62,11 @@ pub trait Extra<E: Element>: Simd {
     /// See [`Vector::prefetch`].
     #[inline(always)]
     fn prefetch(self, _: *const E) {}
+
+    /// See [`Vector::relu`].
+    fn relu(self, v: <Pulp<Self> as Lanes<E>>::V) -> <Pulp<Self> as Lanes<E>>::V
+    where
+        Pulp<Self>: Lanes<E>;
 }
 
 /// A closure as pulp wants it.
@@ -196,6 +204,10 @@ macro_rules! pulp_lanes {
             #[inline(always)]
             fn prefetch(self, p: *const $e) {
                 Extra::<$e>::prefetch(self.0, p);
+            }
+            #[inline(always)]
+            fn relu(self, v: S::$v) -> S::$v {
+                Extra::<$e>::relu(self.0, v)
             }
             #[inline(always)]
             fn vectorize<R, F: FnOnce() -> R>(self, f: F) -> R {

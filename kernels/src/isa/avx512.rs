@@ -4,6 +4,7 @@
 
 use core::arch::x86_64::*;
 
+use pulp::Simd;
 use pulp::x86::V4;
 
 use super::{Kernels, transpose};
@@ -39,6 +40,12 @@ impl Extra<f32> for V4 {
     fn prefetch(self, p: *const f32) {
         super::x86_prefetch(p.cast());
     }
+
+    #[inline(always)]
+    fn relu(self, v: Self::f32s) -> Self::f32s {
+        // `0 > v ? 0 : v`: of two zeros or with a NaN the instruction gives its second operand.
+        self.max_f32s(self.splat_f32s(0.0), v)
+    }
 }
 
 impl Extra<f64> for V4 {
@@ -65,6 +72,12 @@ impl Extra<f64> for V4 {
     #[inline(always)]
     fn prefetch(self, p: *const f64) {
         super::x86_prefetch(p.cast());
+    }
+
+    #[inline(always)]
+    fn relu(self, v: Self::f64s) -> Self::f64s {
+        // `0 > v ? 0 : v`: of two zeros or with a NaN the instruction gives its second operand.
+        self.max_f64s(self.splat_f64s(0.0), v)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::arch::aarch64::*;
 
+use pulp::Simd;
 use pulp::aarch64::Neon;
 
 use super::{Kernels, transpose};
@@ -30,6 +31,13 @@ impl Extra<f32> for Neon {
             );
         }
     }
+
+    #[inline(always)]
+    fn relu(self, v: Self::f32s) -> Self::f32s {
+        // The instruction for a maximum would make +0 of −0.
+        let zero = self.splat_f32s(0.0);
+        self.select_f32s(self.less_than_f32s(v, zero), zero, v)
+    }
 }
 
 impl Extra<f64> for Neon {
@@ -45,6 +53,13 @@ impl Extra<f64> for Neon {
                 |i, v| vst1q_f64(to.add(i * to_row), v),
             );
         }
+    }
+
+    #[inline(always)]
+    fn relu(self, v: Self::f64s) -> Self::f64s {
+        // The instruction for a maximum would make +0 of −0.
+        let zero = self.splat_f64s(0.0);
+        self.select_f64s(self.less_than_f64s(v, zero), zero, v)
     }
 }
 

@@ -175,6 +175,11 @@ impl<E: Element> Vector<E> for Portable {
     fn prefetch(self, _: *const E) {}
 
     #[inline(always)]
+    fn relu(self, v: E) -> E {
+        if v < E::ZERO { E::ZERO } else { v }
+    }
+
+    #[inline(always)]
     fn vectorize<R, F: FnOnce() -> R>(self, f: F) -> R {
         f()
     }
