@@ -3,8 +3,10 @@
 //! The reference computes each expected result once; the engines compute it on each instruction
 //! set, with one thread and with two, from operands in row-major order and in other layouts.
 
+use rayon::prelude::*;
 use trine_core::{Element, Error, Fused, Reference, Rng, Rounding, Shape, Unfused};
 
+use crate::cli::Dtype;
 use crate::scenario::{Call, Case, Outputs};
 use crate::shape;
 use crate::storage::Layout;
@@ -72,7 +74,7 @@ impl Tally {
         }
         self.wrong_calls += u64::from(first.is_some() || self.differing > differing);
         if let Some(first) = first.filter(|_| self.failures.len() < KEPT) {
-            self.failures.push(format!("{}: {first}", story()));
+            self.failures.push(format!("{}\n    {first}", story()));
         }
     }
 }
@@ -105,6 +107,37 @@ pub fn engines(isas: &[Isa]) -> Result<Vec<Engine<'static>>, Error> {
     isas.iter().flat_map(|&isa| threads(isa)).collect()
 }
 
+/// Compares every call at every shape, several shapes at a time in the rayon pool this is called
+/// in. `on_shape` is called after each.
+///
+/// # Errors
+/// An instruction set that cannot be used; a wrong result is no error but counted.
+pub fn shapes_on(
+    shapes: &[Shape],
+    seed: u64,
+    isas: &[Isa],
+    dtypes: &[Dtype],
+    on_shape: impl Fn() + Sync,
+) -> Result<Tally, Error> {
+    let one = |engines: &mut Result<Vec<Engine<'static>>, Error>, shape: &Shape| {
+        let engines = engines.as_mut().map_err(|error| *error)?;
+        let mut tally = Tally::default();
+        for dtype in dtypes {
+            tally.add(match dtype {
+                Dtype::F32 => shape_on::<f32>(*shape, seed, engines)?,
+                Dtype::F64 => shape_on::<f64>(*shape, seed, engines)?,
+            });
+        }
+        on_shape();
+        Ok(tally)
+    };
+    let tallies: Vec<Tally> =
+        shapes.par_iter().map_init(|| engines(isas), one).collect::<Result<_, Error>>()?;
+    let mut sum = Tally::default();
+    tallies.into_iter().for_each(|tally| sum.add(tally));
+    Ok(sum)
+}
+
 /// Compares every call at one shape. `seed` decides the operands, their layouts and which
 /// activations the backward calls have.
 ///
@@ -121,12 +154,10 @@ pub fn shape_on<E: Supported>(shape: Shape, seed: u64, engines: &mut [Engine<'_>
             for layouts in [[Layout::Rows; 4], case.layouts] {
                 tally.compare(call.carry_out(engine, &case, layouts), expected, || {
                     let (name, command) = (shape::name(shape), shape::argument(shape));
+                    let (call, dtype) = (call.name(), E::NAME);
                     format!(
-                        "{} at {name}, {}, {isa}, {threads} threads, {layouts:?}\n    \
-                         (trine check --shape {command} --seed {seed} --dtype {} --isa {isa})\n    ",
-                        call.name(),
-                        E::NAME,
-                        E::NAME
+                        "trine check --shape {command} --seed {seed} --dtype {dtype} --isa {isa}\n    \
+                         {call} at {name}, threads: {threads}, layouts: {layouts:?}"
                     )
                 });
             }
@@ -192,7 +223,7 @@ mod tests {
         y.set(1, 2, f32::from_bits(y.at(1, 2).to_bits() ^ 1));
         tally.compare(Ok(wrong), &expected, || "wrong".into());
         assert_eq!((tally.calls, tally.differing, tally.wrong_calls), (2, 1, 1));
-        assert!(tally.failures[0].starts_with("wrong: element 7 of y is "), "{:?}", tally.failures);
+        assert!(tally.failures[0].starts_with("wrong\n    element 7 of y is "), "{:?}", tally.failures);
         tally.compare(Err(Error::TooLarge { operand: "x" }), &expected, || "refused".into());
         assert_eq!((tally.calls, tally.differing, tally.wrong_calls), (3, 1, 2));
     }

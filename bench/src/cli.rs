@@ -235,21 +235,11 @@ pub(crate) fn bench_table(
 impl CheckArgs {
     fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
         let isas = engine.isas(|| Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect())?;
-        let mut engines = check::engines(&isas)?;
         let random = self.random.unwrap_or(if self.shape.is_empty() { 2000 } else { 0 });
         let mut shapes = self.shape.clone();
         shapes.extend((0..random).map(|number| check::random_shape(self.seed, number)));
-        let (start, mut tally) = (Instant::now(), check::Tally::default());
-        let progress = progress("shapes", shapes.len());
-        for &shape in &shapes {
-            for dtype in &self.dtype {
-                tally.add(match dtype {
-                    Dtype::F32 => check::shape_on::<f32>(shape, self.seed, &mut engines)?,
-                    Dtype::F64 => check::shape_on::<f64>(shape, self.seed, &mut engines)?,
-                });
-            }
-            progress.inc(1);
-        }
+        let (start, progress) = (Instant::now(), progress("shapes", shapes.len()));
+        let tally = check::shapes_on(&shapes, self.seed, &isas, &self.dtype, || progress.inc(1))?;
         progress.finish_and_clear();
         let names: Vec<_> = isas.iter().map(|isa| isa.name()).collect();
         let types: Vec<_> = self.dtype.iter().map(|dtype| dtype.name()).collect();

@@ -165,6 +165,8 @@ mod tests {
         assert!(all == before);
     }
 
+    const HASH: &str = "ff5ad141bb12b9cb";
+
     #[test]
     fn learns_and_gives_one_hash() {
         let digits = Digits::read(FILE).expect("the file in the repository");
@@ -173,6 +175,7 @@ mod tests {
         let mut losses = Vec::new();
         let best = train(&mut Engine::new(), |_| Shares::default(), sets, |loss| losses.push(loss));
         let best = best.expect("shapes fit");
+        assert_eq!(format!("{:016x}", best.hash), HASH, "the hash that the README states");
         assert!(best.correct * 100 >= test_set.len() * 97, "{} of {TEST}", best.correct);
         assert!(losses.len() == EPOCHS && losses[EPOCHS - 1] < losses[0] / 10.0, "{losses:?}");
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available() && *isa != Isa::Portable) {
