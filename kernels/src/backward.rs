@@ -12,12 +12,15 @@
 
 use trine_core::{Activation, Element, Error, K_BLOCK, Shape, Write};
 
-use crate::gemm::{Planned, Problem, Start, Target, gemm, map_rows};
+use crate::elementwise::{for_activation, map_rows};
+use crate::gemm::Planned;
 use crate::isa::Kernels;
 use crate::pack::Source;
 use crate::plan::{Blocking, line};
+use crate::problem::{Problem, Target};
 use crate::product::{shared, useful_threads};
 use crate::scratch::Scratch;
+use crate::sums::column_sums;
 use crate::threads::{Shared, fork, ranges};
 
 /// The operands of a backward pass, checked.
@@ -78,7 +81,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
         // SAFETY: rows of the operands, within their shapes.
         unsafe {
             if let Some(dx) = s.dx {
-                let p = problem((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
+                let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
                 shared(v, p, blocking, threads, means.scratch);
             }
             params(v, s, r, rows, dz, means);
@@ -130,21 +133,10 @@ fn products_scratch<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, rows: usize, 
     let Shape { d, m, .. } = s.shape;
     let dz = if s.activation == Activation::Identity { s.dy } else { Source { row: m, col: 1, ..s.dy } };
     let need = |p: Problem<E>| Planned::new(v, p, blocking).scratch();
-    let dx = s.dx.map(|dx| need(problem((rows, d, m), dz, s.w.t(), dx, s.dx_write)));
-    let dw = s.dw.map(|dw| need(problem((d, m, rows), s.x.t(), dz, dw, s.params_write)));
-    let db = s.db.map(|db| need(sums(dz.ptr, (m, rows), dz, db, s.params_write)));
+    let dx = s.dx.map(|dx| need(Problem::new((rows, d, m), dz, s.w.t(), dx, s.dx_write)));
+    let dw = s.dw.map(|dw| need(Problem::new((d, m, rows), s.x.t(), dz, dw, s.params_write)));
+    let db = s.db.map(|_| line(m));
     [dx, dw, db].into_iter().flatten().max().unwrap_or(0)
-}
-
-/// Column sums as a product with a row of ones: one value, read again and again.
-fn sums<E: Element>(
-    one: *const E,
-    (m, rows): (usize, usize),
-    dz: Source<E>,
-    db: *mut E,
-    write: Write<E>,
-) -> Problem<E> {
-    problem((1, m, rows), Source { ptr: one, row: 0, col: 0 }, dz, Target { ptr: db, row: m, col: 1 }, write)
 }
 
 /// ∇Z for some rows.
@@ -164,15 +156,15 @@ unsafe fn apply_derivative<V: Kernels<E>, E: Element>(
             let sources = [s.dy.at(r + from, 0), s.saved.at(r + from, 0)];
             // SAFETY: rows that no other thread writes.
             unsafe {
-                map_rows(
+                for_activation!(s.activation, |act| map_rows(
                     v,
                     sources,
                     dz.at(from, 0),
                     to - from,
                     m,
                     #[inline(always)]
-                    |[dy, saved]| s.activation.backward(v, dy, saved),
-                );
+                    |[dy, saved]| act.backward(v, dy, saved)
+                ));
             }
         }
     });
@@ -192,24 +184,11 @@ unsafe fn params<V: Kernels<E>, E: Element>(
     // SAFETY: rows of the operands, within their shapes.
     unsafe {
         if let Some(dw) = s.dw {
-            let p = problem((d, m, rows), s.x.at(r, 0).t(), dz, dw, write);
+            let p = Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, dw, write);
             shared(v, p, means.blocking, means.threads, means.scratch);
         }
         if let Some(db) = s.db {
-            let one = E::ONE;
-            gemm(v, sums(&one, (m, rows), dz, db, write), means.blocking, means.scratch.0);
+            column_sums(v, dz, (rows, m), db, write, means.scratch.0);
         }
     }
-}
-
-/// `C = alpha·A·B` or `C += alpha·A·B` as a problem.
-pub fn problem<E: Element>(
-    (m, n, k): (usize, usize, usize),
-    a: Source<E>,
-    b: Source<E>,
-    c: Target<E>,
-    write: Write<E>,
-) -> Problem<E> {
-    let start = if write.add { Start::Old } else { Start::Nothing };
-    Problem { m, n, k, a, b, c, start, alpha: write.alpha, activation: Activation::Identity, y: None }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use trine_core::{Element, K_BLOCK, Shape};
 
-use crate::dispatch::Isa;
+use crate::isa::Isa;
 use crate::plan::{Blocking, Loops, Order, Product, Tile};
 use crate::product::useful_threads;
 use crate::scratch::{Op, elements};

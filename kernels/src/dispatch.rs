@@ -1,42 +1,13 @@
 //! The only place that chooses an instruction set.
 
-use core::fmt;
-use core::str::FromStr;
-
 use trine_core::{Element, Error, Rounding};
 
-use crate::isa::Kernels;
 use crate::isa::portable::Portable;
+use crate::isa::{Isa, Kernels};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::vector::Pulp;
 
-/// An instruction set with kernels of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Isa {
-    /// One value at a time, on any target.
-    Portable,
-    /// x86-64 with AVX2 and FMA.
-    Avx2,
-    /// x86-64 with AVX-512 F, BW, CD, DQ and VL.
-    Avx512,
-    /// aarch64.
-    Neon,
-}
-
 impl Isa {
-    /// All of them, the widest last.
-    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
-
-    /// Its name, as in `TRINE_ISA` and in kernel names.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Isa::Portable => "portable",
-            Isa::Avx2 => "avx2",
-            Isa::Avx512 => "avx512",
-            Isa::Neon => "neon",
-        }
-    }
-
     /// Whether this machine can use it: asked of the operating system with `std`, else of the CPU.
     pub fn is_available(self) -> bool {
         Token::detect(self).is_some()
@@ -53,23 +24,6 @@ impl Isa {
             Isa::Portable => <Portable as trine_core::Lanes<E>>::ROUNDING,
             _ => Rounding::Fused,
         }
-    }
-}
-
-impl fmt::Display for Isa {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Isa {
-    type Err = Error;
-
-    fn from_str(s: &str) -> Result<Self, Error> {
-        Isa::ALL.into_iter().find(|isa| isa.name() == s).ok_or(Error::Value {
-            operand: "the instruction set",
-            expected: "one of portable, neon, avx2, avx512",
-        })
     }
 }
 

@@ -5,13 +5,14 @@ use trine_core::{
     Task, Write, linear,
 };
 
-use crate::backward::{Sweep, problem, reserve, sweep};
+use crate::backward::{Sweep, reserve, sweep};
 use crate::describe::Plan;
-use crate::dispatch::{Isa, Job, Supported, Token};
-use crate::gemm::{Problem, Start, Target};
-use crate::isa::Kernels;
+use crate::dispatch::{Job, Supported, Token};
+
+use crate::isa::{Isa, Kernels};
 use crate::pack::Source;
 use crate::plan::{Blocking, Caches};
+use crate::problem::{Problem, Start, Target};
 use crate::product::product;
 use crate::scratch::{Line, Op, Scratch};
 
@@ -249,7 +250,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
         write: Write<E>,
     ) -> Result<(), Error> {
         let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
-        let work = problem((shape.n, shape.m, shape.d), source(a), source(b), target(c), write);
+        let work = Problem::new((shape.n, shape.m, shape.d), source(a), source(b), target(c), write);
         self.execute(work)
     }
 

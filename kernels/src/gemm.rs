@@ -14,133 +14,15 @@
 
 use trine_core::{Activation, Element, K_BLOCK};
 
+use crate::elementwise::activate;
 use crate::isa::Kernels;
 use crate::microkernel::{Initial, Microkernel, Tile};
 use crate::pack::{self, Source};
-use crate::plan::{self, Blocking, Loops, Order, Pieces, Product};
+use crate::plan::{self, Blocking, Loops, Order, Pieces};
+use crate::problem::{Problem, Start, Target};
 
 /// How many microtiles of rows meet a panel of B before the next ones: 64 rows of AVX-512 are 128 KiB of A.
 const GROUP: usize = 8;
-
-/// A matrix that is written.
-#[derive(Clone, Copy, Debug)]
-pub struct Target<E> {
-    pub ptr: *mut E,
-    pub row: usize,
-    pub col: usize,
-}
-
-impl<E> Target<E> {
-    #[inline(always)]
-    fn t(self) -> Self {
-        Target { ptr: self.ptr, row: self.col, col: self.row }
-    }
-
-    #[inline(always)]
-    pub fn at(self, i: usize, j: usize) -> Self {
-        Target { ptr: self.ptr.wrapping_add(i * self.row + j * self.col), ..self }
-    }
-
-    /// The same memory, to be read.
-    pub fn source(self) -> Source<E> {
-        Source { ptr: self.ptr, row: self.row, col: self.col }
-    }
-}
-
-/// What a sum begins with.
-#[derive(Clone, Copy, Debug)]
-pub enum Start<E> {
-    /// Nothing; the old content of C is never read.
-    Nothing,
-    /// The old content of C.
-    Old,
-    /// One value for each column of C.
-    PerColumn(*const E),
-    /// One value for each row of C.
-    PerRow(*const E),
-}
-
-/// `C = start + alpha·A·B`, then `Y = act(C)`.
-#[derive(Clone, Copy, Debug)]
-pub struct Problem<E> {
-    pub m: usize,
-    pub n: usize,
-    pub k: usize,
-    pub a: Source<E>,
-    pub b: Source<E>,
-    pub c: Target<E>,
-    pub start: Start<E>,
-    pub alpha: E,
-    pub activation: Activation,
-    /// Where the activated result goes if not to C.
-    pub y: Option<Target<E>>,
-}
-
-impl<E: Element> Problem<E> {
-    /// The same product seen from the other side: `Cᵀ = Bᵀ·Aᵀ`.
-    #[inline(always)]
-    fn t(self) -> Self {
-        Problem {
-            m: self.n,
-            n: self.m,
-            a: self.b.t(),
-            b: self.a.t(),
-            c: self.c.t(),
-            start: match self.start {
-                Start::PerColumn(p) => Start::PerRow(p),
-                Start::PerRow(p) => Start::PerColumn(p),
-                other => other,
-            },
-            y: self.y.map(Target::t),
-            ..self
-        }
-    }
-
-    /// Oriented so that vectors lie along the rows of C, if one of its strides is 1.
-    #[inline(always)]
-    fn oriented(self) -> Self {
-        let by_columns = self.c.row == 1 && (self.c.col != 1 || self.m > self.n);
-        if by_columns { self.t() } else { self }
-    }
-
-    /// What the planner has to know.
-    #[inline(always)]
-    pub fn product(&self) -> Product {
-        Product {
-            m: self.m,
-            n: self.n,
-            k: self.k,
-            a: match (self.a.row, self.a.col) {
-                (_, 1) => Order::Rows,
-                (1, _) => Order::Columns,
-                // Of a single row only the distance along k counts.
-                _ if self.m == 1 => Order::Columns,
-                _ => Order::Scattered,
-            },
-            b_by_rows: self.b.col == 1,
-        }
-    }
-
-    /// Rows from..to of the problem, all columns.
-    pub fn rows(self, from: usize, to: usize) -> Self {
-        Problem {
-            m: to - from,
-            a: self.a.at(from, 0),
-            c: self.c.at(from, 0),
-            start: match self.start {
-                Start::PerRow(p) => Start::PerRow(p.wrapping_add(from)),
-                other => other,
-            },
-            y: self.y.map(|y| y.at(from, 0)),
-            ..self
-        }
-    }
-
-    /// Columns from..to of the problem, all rows.
-    pub fn cols(self, from: usize, to: usize) -> Self {
-        self.t().rows(from, to).t()
-    }
-}
 
 /// A problem in its best orientation, with its loops.
 pub struct Planned<V, E: Element> {
@@ -248,7 +130,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     #[inline(always)]
     unsafe fn panels(&self, block: Block, ic: usize, mc: usize) {
         let tiles = Pieces::new(mc, Planned::<V, E>::TILE.mr);
-        for (jc, nc) in strips::<V, E>(self.plan.p.n, self.plan.loops.nc) {
+        for (jc, nc) in pieces_of(self.plan.p.n, self.plan.loops.nc, Planned::<V, E>::TILE.nr()) {
             // SAFETY: parts of the operands, within their shapes.
             unsafe {
                 if self.plan.loops.pack_b {
@@ -272,7 +154,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         (from, to): (usize, usize),
     ) {
         let mut offset = 0;
-        for (jr, nr) in strips::<V, E>(nc, Planned::<V, E>::TILE.nr()) {
+        for (jr, nr) in pieces_of(nc, Planned::<V, E>::TILE.nr(), V::LANES) {
             let nrv = nr.div_ceil(V::LANES);
             let b = self.strip(block, jc + jr, offset, nrv);
             offset += nrv * V::LANES * block.kc;
@@ -358,12 +240,14 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         }
     }
 
-    /// Some rows of all strips at a time, so that what is read lies together in memory.
+    /// Some rows of all strips at a time, or strip after strip if columns are contiguous: what is
+    /// read lies together in memory.
     unsafe fn pack_b(&self, block: Block, jc: usize, nc: usize) {
-        for k in (0..block.kc).step_by(pack::ROWS) {
-            let rows = pack::ROWS.min(block.kc - k);
+        let step = if self.plan.p.b.row == 1 { block.kc } else { pack::ROWS };
+        for k in (0..block.kc).step_by(step) {
+            let rows = step.min(block.kc - k);
             let mut strip = self.scratch.wrapping_add(self.plan.regions.0);
-            for (jr, nr) in strips::<V, E>(nc, Planned::<V, E>::TILE.nr()) {
+            for (jr, nr) in pieces_of(nc, Planned::<V, E>::TILE.nr(), V::LANES) {
                 let width = nr.div_ceil(V::LANES) * V::LANES;
                 let from = self.plan.p.b.at(block.pc + k, jc + jr);
                 // SAFETY: a part of B; the panel has room for all strips.
@@ -430,12 +314,12 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     }
 }
 
-/// Pieces of at most `most` columns, in whole vectors as far as it goes: (start, length) of each.
+/// Pieces of at most `most` columns, in whole units as far as it goes: (start, length) of each.
 #[inline(always)]
-fn strips<V: Kernels<E>, E: Element>(total: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
-    Pieces::new(total.div_ceil(V::LANES), most.div_ceil(V::LANES))
+fn pieces_of(total: usize, most: usize, unit: usize) -> impl Iterator<Item = (usize, usize)> {
+    Pieces::new(total.div_ceil(unit), most.div_ceil(unit))
         .iter()
-        .map(move |(start, len)| (start * V::LANES, (len * V::LANES).min(total - start * V::LANES)))
+        .map(move |(start, len)| (start * unit, (len * unit).min(total - start * unit)))
 }
 
 unsafe fn copy<E: Element>(from: Source<E>, to: Target<E>, rows: usize, cols: usize) {
@@ -445,60 +329,6 @@ unsafe fn copy<E: Element>(from: Source<E>, to: Target<E>, rows: usize, cols: us
             unsafe { *to.at(i, j).ptr = *from.at(i, j).ptr };
         }
     }
-}
-
-/// `Y = act(C)` for a part of them.
-///
-/// # Safety
-/// C can be read and Y written as rows × cols. They may be the same.
-pub unsafe fn activate<V: Kernels<E>, E: Element>(
-    v: V,
-    activation: Activation,
-    c: Source<E>,
-    y: Target<E>,
-    rows: usize,
-    cols: usize,
-) {
-    // SAFETY: the contract is the same.
-    unsafe { map_rows(v, [c], y, rows, cols, |[z]| activation.apply(v, z)) }
-}
-
-/// `Y = f(S…)`, element by element.
-///
-/// # Safety
-/// Every source can be read and Y written as rows × cols. They may be the same.
-#[inline(always)]
-pub unsafe fn map_rows<V: Kernels<E>, E: Element, const S: usize>(
-    v: V,
-    sources: [Source<E>; S],
-    y: Target<E>,
-    rows: usize,
-    cols: usize,
-    f: impl Fn([V::V; S]) -> V::V,
-) {
-    let contiguous = y.col == 1 && sources.iter().all(|s| s.col == 1);
-    v.vectorize(
-        #[inline(always)]
-        || {
-            for i in 0..rows {
-                let step = if contiguous { V::LANES } else { 1 };
-                for j in (0..cols).step_by(step) {
-                    let tail = v.tail(step.min(cols - j));
-                    let whole = step == V::LANES && cols - j >= V::LANES;
-                    let to = y.at(i, j).ptr;
-                    // SAFETY: as many elements of row i as there are lanes in use.
-                    unsafe {
-                        let values = sources.map(|s| {
-                            let from = s.at(i, j).ptr;
-                            if whole { v.load_at(from) } else { v.load_tail(from, tail) }
-                        });
-                        let out = f(values);
-                        if whole { v.store_at(to, out) } else { v.store_tail(to, tail, out) }
-                    }
-                }
-            }
-        },
-    );
 }
 
 /// K = 0: every element is its initial value, or +0.

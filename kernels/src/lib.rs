@@ -11,6 +11,7 @@ mod caches;
 mod cpuid;
 mod describe;
 mod dispatch;
+mod elementwise;
 mod engine;
 mod gemm;
 #[cfg(feature = "gemm")]
@@ -20,9 +21,11 @@ mod microkernel;
 mod pack;
 pub mod peak;
 mod plan;
+mod problem;
 mod product;
 mod registry;
 mod scratch;
+mod sums;
 mod threads;
 #[cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),
@@ -31,10 +34,11 @@ mod threads;
 mod vector;
 
 pub use describe::Plan;
-pub use dispatch::{Isa, Supported, Token};
+pub use dispatch::{Supported, Token};
 pub use engine::Engine;
 #[cfg(feature = "gemm")]
 pub use gemm_crate::GemmCrate;
+pub use isa::Isa;
 pub use plan::{Blocking, Caches, Packing};
 pub use registry::{Kernel, main_kernel, registry};
 pub use scratch::{Line, Op, scratch_len};

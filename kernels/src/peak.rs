@@ -5,8 +5,8 @@ use core::hint::black_box;
 
 use trine_core::{Element, Error};
 
-use crate::dispatch::{Isa, Job, Supported, Token};
-use crate::isa::Kernels;
+use crate::dispatch::{Job, Supported, Token};
+use crate::isa::{Isa, Kernels};
 
 /// Runs `rounds` of multiply-adds on `isa` and returns how many floating-point operations that
 /// were (two for each multiply-add). The caller takes the time.

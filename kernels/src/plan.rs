@@ -13,7 +13,7 @@
 
 use trine_core::K_BLOCK;
 
-use crate::dispatch::Isa;
+use crate::isa::Isa;
 
 /// How much of the operands is worked on at a time. Only speed depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +162,7 @@ impl Loops {
         } else {
             0
         };
-        let n = at_most(self.nc, p.n).div_ceil(tile.lanes) * tile.lanes;
+        let n = at_most(self.nc.div_ceil(tile.nr()) * tile.nr(), p.n.div_ceil(tile.lanes) * tile.lanes);
         let b = if self.pack_b { line(n * k) } else { 0 };
         (a, a + b)
     }

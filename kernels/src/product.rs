@@ -3,9 +3,10 @@
 
 use trine_core::{Element, Error};
 
-use crate::gemm::{Planned, Problem, gemm};
+use crate::gemm::{Planned, gemm};
 use crate::isa::Kernels;
 use crate::plan::{Blocking, Tile};
+use crate::problem::Problem;
 use crate::scratch::Scratch;
 use crate::threads::{Shared, fork, ranges};
 

@@ -4,7 +4,8 @@ use core::fmt;
 
 use trine_core::Rounding;
 
-use crate::dispatch::{Isa, Supported};
+use crate::dispatch::Supported;
+use crate::isa::Isa;
 use crate::plan::Tile;
 
 /// One microkernel: a register tile of one ISA and element type.

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use trine_core::{Element, Error, Shape};
 
-use crate::dispatch::Isa;
+use crate::isa::Isa;
 use crate::plan::{Blocking, Caches, Tile, at_least, at_most, gemm_scratch, line};
 
 /// The unit of scratch memory: one cache line.
@@ -55,7 +55,7 @@ pub(crate) const fn elements(
         Op::GradInput => threads * gemm_scratch(n, d, m, tile, blocking, bytes),
         Op::GradParams => {
             let dw = gemm_scratch(d, m, batch, tile, blocking, bytes);
-            threads * at_least(gemm_scratch(1, m, batch, tile, blocking, bytes), dw)
+            threads * at_least(line(m), dw)
         }
         Op::Backward | Op::Step => {
             let dx = gemm_scratch(batch, d, m, tile, blocking, bytes);
@@ -82,6 +82,7 @@ impl Scratch<'_> {
     #[inline]
     pub fn get<E: Element>(&mut self, elements: usize) -> Result<*mut E, Error> {
         let expected = lines(elements, E::BYTES);
+        #[cfg_attr(not(feature = "std"), allow(clippy::infallible_destructuring_match))]
         let lines: &mut [Line] = match self {
             Scratch::Borrowed(lines) => lines,
             #[cfg(feature = "std")]

@@ -7,8 +7,7 @@ use core::arch::x86_64::*;
 use pulp::Simd;
 use pulp::x86::V3;
 
-use super::{Kernels, transpose};
-use crate::dispatch::Isa;
+use super::{Isa, Kernels, transpose};
 use crate::microkernel::Table;
 use crate::vector::{Extra, Pulp};
 

@@ -1,4 +1,4 @@
-//! One file for each ISA: its token, its tiles, its transposes. Nothing else knows an ISA.
+//! One file for each ISA: its tiles, its transposes. Nothing else knows an ISA; `dispatch` chooses one.
 
 #[cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),
@@ -14,11 +14,58 @@ pub mod avx512;
 pub mod neon;
 pub mod portable;
 
-use trine_core::Element;
+use core::fmt;
+use core::str::FromStr;
 
-use crate::dispatch::Isa;
+use trine_core::{Element, Error};
+
 use crate::microkernel::Table;
 use crate::vector::Vector;
+
+/// An instruction set with kernels of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isa {
+    /// One value at a time, on any target.
+    Portable,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, CD, DQ and VL.
+    Avx512,
+    /// aarch64.
+    Neon,
+}
+
+impl Isa {
+    /// All of them, the widest last.
+    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
+
+    /// Its name, as in `TRINE_ISA` and in kernel names.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+            Isa::Neon => "neon",
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Isa {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self, Error> {
+        Isa::ALL.into_iter().find(|isa| isa.name() == s).ok_or(Error::Value {
+            operand: "the instruction set",
+            expected: "one of portable, neon, avx2, avx512",
+        })
+    }
+}
 
 /// A vector unit with its microkernels for one element type.
 pub trait Kernels<E: Element>: Vector<E> {

@@ -5,8 +5,7 @@ use core::arch::aarch64::*;
 use pulp::Simd;
 use pulp::aarch64::Neon;
 
-use super::{Kernels, transpose};
-use crate::dispatch::Isa;
+use super::{Isa, Kernels, transpose};
 use crate::microkernel::Table;
 use crate::vector::{Extra, Pulp};
 

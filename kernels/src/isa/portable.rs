@@ -3,8 +3,7 @@
 
 use trine_core::{Element, Lanes, Rounding, Unfused};
 
-use super::Kernels;
-use crate::dispatch::Isa;
+use super::{Isa, Kernels};
 use crate::microkernel::Table;
 use crate::vector::Vector;
 

@@ -1,0 +1,138 @@
+//! What a product is: the operands as pointers and strides, the initial value, what follows.
+
+use trine_core::{Activation, Element, Write};
+
+use crate::pack::Source;
+use crate::plan::{Order, Product};
+
+/// A matrix that is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<E> {
+    pub ptr: *mut E,
+    pub row: usize,
+    pub col: usize,
+}
+
+impl<E> Target<E> {
+    #[inline(always)]
+    fn t(self) -> Self {
+        Target { ptr: self.ptr, row: self.col, col: self.row }
+    }
+
+    #[inline(always)]
+    pub fn at(self, i: usize, j: usize) -> Self {
+        Target { ptr: self.ptr.wrapping_add(i * self.row + j * self.col), ..self }
+    }
+
+    /// The same memory, to be read.
+    pub fn source(self) -> Source<E> {
+        Source { ptr: self.ptr, row: self.row, col: self.col }
+    }
+}
+
+/// What a sum begins with.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<E> {
+    /// Nothing; the old content of C is never read.
+    Nothing,
+    /// The old content of C.
+    Old,
+    /// One value for each column of C.
+    PerColumn(*const E),
+    /// One value for each row of C.
+    PerRow(*const E),
+}
+
+/// `C = start + alpha·A·B`, then `Y = act(C)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Problem<E> {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub a: Source<E>,
+    pub b: Source<E>,
+    pub c: Target<E>,
+    pub start: Start<E>,
+    pub alpha: E,
+    pub activation: Activation,
+    /// Where the activated result goes if not to C.
+    pub y: Option<Target<E>>,
+}
+
+impl<E: Element> Problem<E> {
+    /// `C = alpha·A·B` or `C += alpha·A·B` as a problem.
+    pub fn new(
+        (m, n, k): (usize, usize, usize),
+        a: Source<E>,
+        b: Source<E>,
+        c: Target<E>,
+        write: Write<E>,
+    ) -> Self {
+        let start = if write.add { Start::Old } else { Start::Nothing };
+        Problem { m, n, k, a, b, c, start, alpha: write.alpha, activation: Activation::Identity, y: None }
+    }
+
+    /// The same product seen from the other side: `Cᵀ = Bᵀ·Aᵀ`.
+    #[inline(always)]
+    fn t(self) -> Self {
+        Problem {
+            m: self.n,
+            n: self.m,
+            a: self.b.t(),
+            b: self.a.t(),
+            c: self.c.t(),
+            start: match self.start {
+                Start::PerColumn(p) => Start::PerRow(p),
+                Start::PerRow(p) => Start::PerColumn(p),
+                other => other,
+            },
+            y: self.y.map(Target::t),
+            ..self
+        }
+    }
+
+    /// Oriented so that vectors lie along the rows of C, if one of its strides is 1.
+    #[inline(always)]
+    pub fn oriented(self) -> Self {
+        let by_columns = self.c.row == 1 && (self.c.col != 1 || self.m > self.n);
+        if by_columns { self.t() } else { self }
+    }
+
+    /// What the planner has to know.
+    #[inline(always)]
+    pub fn product(&self) -> Product {
+        Product {
+            m: self.m,
+            n: self.n,
+            k: self.k,
+            a: match (self.a.row, self.a.col) {
+                (_, 1) => Order::Rows,
+                (1, _) => Order::Columns,
+                // Of a single row only the distance along k counts.
+                _ if self.m == 1 => Order::Columns,
+                _ => Order::Scattered,
+            },
+            b_by_rows: self.b.col == 1,
+        }
+    }
+
+    /// Rows from..to of the problem, all columns.
+    pub fn rows(self, from: usize, to: usize) -> Self {
+        Problem {
+            m: to - from,
+            a: self.a.at(from, 0),
+            c: self.c.at(from, 0),
+            start: match self.start {
+                Start::PerRow(p) => Start::PerRow(p.wrapping_add(from)),
+                other => other,
+            },
+            y: self.y.map(|y| y.at(from, 0)),
+            ..self
+        }
+    }
+
+    /// Columns from..to of the problem, all rows.
+    pub fn cols(self, from: usize, to: usize) -> Self {
+        self.t().rows(from, to).t()
+    }
+}
