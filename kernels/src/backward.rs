@@ -12,7 +12,7 @@
 
 use trine_core::{Activation, Element, Error, K_BLOCK, Shape, Write};
 
-use crate::elementwise::{for_activation, map_rows};
+use crate::elementwise::derive;
 use crate::gemm::Planned;
 use crate::isa::Kernels;
 use crate::pack::Source;
@@ -155,17 +155,7 @@ unsafe fn apply_derivative<V: Kernels<E>, E: Element>(
         if let Some((from, to)) = ranges(rows, 1, threads).nth(i) {
             let sources = [s.dy.at(r + from, 0), s.saved.at(r + from, 0)];
             // SAFETY: rows that no other thread writes.
-            unsafe {
-                for_activation!(s.activation, |act| map_rows(
-                    v,
-                    sources,
-                    dz.at(from, 0),
-                    to - from,
-                    m,
-                    #[inline(always)]
-                    |[dy, saved]| act.backward(v, dy, saved)
-                ));
-            }
+            unsafe { derive(v, s.activation, sources, dz.at(from, 0), to - from, m) };
         }
     });
 }

@@ -6,36 +6,33 @@ use crate::isa::Kernels;
 use crate::pack::Source;
 use crate::problem::Target;
 
-/// Evaluates an expression for an activation that the compiler knows: the choice is made once,
-/// not for every vector.
+/// Evaluates an expression in which `act!()` is the activation as a constant: the choice is made
+/// once, outside of the loops. A variable would be looked at again for every vector.
 macro_rules! for_activation {
     ($activation:expr, |$act:ident| $body:expr) => {
+        for_activation!(@choose $activation, $act, $body, Relu Sigmoid Tanh Gelu Silu)
+    };
+    (@choose $activation:expr, $act:ident, $body:expr, $($known:ident)*) => {
         match $activation {
-            Activation::Relu => {
-                let $act = Activation::Relu;
+            $(Activation::$known => {
+                macro_rules! $act {
+                    () => {
+                        Activation::$known
+                    };
+                }
+                $body
+            })*
+            other => {
+                macro_rules! $act {
+                    () => {
+                        other
+                    };
+                }
                 $body
             }
-            Activation::Sigmoid => {
-                let $act = Activation::Sigmoid;
-                $body
-            }
-            Activation::Tanh => {
-                let $act = Activation::Tanh;
-                $body
-            }
-            Activation::Gelu => {
-                let $act = Activation::Gelu;
-                $body
-            }
-            Activation::Silu => {
-                let $act = Activation::Silu;
-                $body
-            }
-            $act => $body,
         }
     };
 }
-pub(crate) use for_activation;
 
 /// `Y = act(C)` for a part of them.
 ///
@@ -58,7 +55,33 @@ pub unsafe fn activate<V: Kernels<E>, E: Element>(
             rows,
             cols,
             #[inline(always)]
-            |[z]| act.apply(v, z)
+            |[z]| act!().apply(v, z)
+        ))
+    }
+}
+
+/// `∇Z = ∇Y ⊙ act'` for a part of them, the derivative taken from what was saved.
+///
+/// # Safety
+/// ∇Y and what was saved can be read and ∇Z written as rows × cols.
+pub unsafe fn derive<V: Kernels<E>, E: Element>(
+    v: V,
+    activation: Activation,
+    [dy, saved]: [Source<E>; 2],
+    dz: Target<E>,
+    rows: usize,
+    cols: usize,
+) {
+    // SAFETY: the contract is the same.
+    unsafe {
+        for_activation!(activation, |act| map_rows(
+            v,
+            [dy, saved],
+            dz,
+            rows,
+            cols,
+            #[inline(always)]
+            |[dy, saved]| act!().backward(v, dy, saved)
         ))
     }
 }
@@ -68,7 +91,7 @@ pub unsafe fn activate<V: Kernels<E>, E: Element>(
 /// # Safety
 /// Every source can be read and Y written as rows × cols. They may be the same.
 #[inline(always)]
-pub unsafe fn map_rows<V: Kernels<E>, E: Element, const S: usize>(
+unsafe fn map_rows<V: Kernels<E>, E: Element, const S: usize>(
     v: V,
     sources: [Source<E>; S],
     y: Target<E>,
