@@ -1,5 +1,7 @@
 //! Passes over matrices element by element: activations and their derivatives.
 
+use core::array::from_fn;
+
 use trine_core::{Activation, Element};
 
 use crate::isa::Kernels;
@@ -99,31 +101,44 @@ unsafe fn map_rows<V: Kernels<E>, E: Element, const S: usize>(
     cols: usize,
     f: impl Fn([V::V; S]) -> V::V,
 ) {
-    if cols == 0 {
-        return;
-    }
     let contiguous = y.col == 1 && sources.iter().all(|s| s.col == 1);
     v.vectorize(
         #[inline(always)]
         || {
-            let step = if contiguous { V::LANES } else { 1 };
-            let tail = v.tail(if contiguous { (cols - 1) % V::LANES + 1 } else { 1 });
             for i in 0..rows {
-                for j in (0..cols).step_by(step) {
-                    let whole = contiguous && cols - j >= V::LANES;
-                    let to = y.at(i, j).ptr;
-                    // SAFETY: as many elements of row i as there are lanes in use.
-                    unsafe {
-                        let mut values = [v.splat(E::ZERO); S];
-                        for (value, s) in values.iter_mut().zip(&sources) {
-                            let from = s.at(i, j).ptr;
-                            *value = if whole { v.load_at(from) } else { v.load_tail(from, tail) };
+                // SAFETY: row i of each, whose elements are neighbours or are taken one by one.
+                unsafe {
+                    if contiguous {
+                        map_row(v, from_fn(|s| sources[s].at(i, 0).ptr), y.at(i, 0).ptr, cols, &f);
+                    } else {
+                        for j in 0..cols {
+                            map_row(v, from_fn(|s| sources[s].at(i, j).ptr), y.at(i, j).ptr, 1, &f);
                         }
-                        let out = f(values);
-                        if whole { v.store_at(to, out) } else { v.store_tail(to, tail, out) }
                     }
                 }
             }
         },
     );
+}
+
+/// One row of neighbours.
+#[inline(always)]
+unsafe fn map_row<V: Kernels<E>, E: Element, const S: usize>(
+    v: V,
+    sources: [*const E; S],
+    y: *mut E,
+    cols: usize,
+    f: &impl Fn([V::V; S]) -> V::V,
+) {
+    let whole = cols - cols % V::LANES;
+    // SAFETY: `cols` elements of each, in whole vectors and one partial one.
+    unsafe {
+        for j in (0..whole).step_by(V::LANES) {
+            v.store_at(y.add(j), f(from_fn(|s| v.load_at(sources[s].add(j)))));
+        }
+        if whole < cols {
+            let tail = v.tail(cols - whole);
+            v.store_tail(y.add(whole), tail, f(from_fn(|s| v.load_tail(sources[s].add(whole), tail))));
+        }
+    }
 }
