@@ -91,8 +91,8 @@ pub fn random_shape(seed: u64, number: u64) -> Shape {
     if rng.below(16) == 0 {
         let long = rng.below(3) as usize;
         sides[long] = 512 + rng.below(700) as usize;
-        sides[(long + 1) % 3] %= 48;
-        sides[(long + 2) % 3] %= 48;
+        sides[(long + 1) % 3] %= 24;
+        sides[(long + 2) % 3] %= 24;
     }
     let [n, d, m] = sides;
     Shape { n, d, m }
