@@ -1,4 +1,25 @@
 //! SIMD kernels for a linear layer on the CPU, forward and backward.
+//!
+//! ```text
+//!     Y  = act(X·W + b)          X n×d   W d×m   b m   Y n×m
+//!     ∇Z = ∇Y ⊙ act'(·)
+//!     ∇X = ∇Z·Wᵀ                 ∇W = Xᵀ·∇Z            ∇b = 1ᵀ·∇Z
+//! ```
+//!
+//! An [`Engine`] computes them through the trait [`LinearKernels`]; every element of a result has one
+//! defined value ([`trine_core::linear`]), whatever the instruction set, the strides, the batch and
+//! the number of threads. The way of a call, file by file:
+//!
+//! `engine` (checks) → `dispatch` (which unit) → `plan` (which loops) → `gemm`, `backward` (the loops)
+//! → `pack` → `microkernel` → `elementwise` (activations)
+//!
+//! # Features
+//! - `std` (default): run-time detection of the instruction set, and an engine that owns its scratch memory.
+//! - `rayon`: threads, as many as the caller says.
+//! - `gemm`: the same layer on the `gemm` crate, as a peer and an oracle.
+//!
+//! Without `std` nothing is allocated: [`Engine::with_scratch`] works on the caller's memory, and
+//! [`scratch_len`] says how much that is, at compile time.
 #![no_std]
 
 #[cfg(feature = "std")]
@@ -42,4 +63,6 @@ pub use isa::Isa;
 pub use plan::{Blocking, Caches, Packing};
 pub use registry::{Kernel, main_kernel, registry};
 pub use scratch::{Line, Op, scratch_len};
-pub use trine_core as definition;
+pub use trine_core::{
+    Activation, Backward, Element, Error, Forward, Gradients, LinearKernels, MatMut, MatRef, Shape, Step, Write,
+};
