@@ -24,7 +24,7 @@ use crate::sums::column_sums;
 use crate::threads::{Shared, fork, ranges};
 
 /// The operands of a backward pass, checked.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sweep<E> {
     pub shape: Shape,
     pub x: Source<E>,
@@ -94,19 +94,10 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     Ok(())
 }
 
-/// Whether there is scratch memory enough for a sweep.
-///
-/// # Errors
-/// [`Error::Scratch`].
-pub fn reserve<V: Kernels<E>, E: Element>(
-    v: V,
-    s: &Sweep<E>,
-    blocking: Blocking,
-    threads: usize,
-    scratch: &mut Scratch<'_>,
-) -> Result<(), Error> {
+/// Elements of scratch memory that a sweep needs.
+pub fn need<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> usize {
     let Rooms { threads, dz_room, each, .. } = rooms(v, s, blocking, threads);
-    scratch.get::<E>(dz_room + threads * each).map(drop)
+    dz_room + threads * each
 }
 
 /// How a sweep is cut, and its parts of the scratch memory.
@@ -178,7 +169,12 @@ unsafe fn params<V: Kernels<E>, E: Element>(
             shared(v, p, means.blocking, means.threads, means.scratch);
         }
         if let Some(db) = s.db {
-            column_sums(v, dz, (rows, m), db, write, means.scratch.0);
+            // One block of the sums at a time.
+            for k in (0..rows.max(1)).step_by(K_BLOCK) {
+                let block = K_BLOCK.min(rows - k);
+                let write = if k == 0 { write } else { Write { add: true, ..write } };
+                column_sums(v, dz.at(k, 0), (block, m), db, write, means.scratch.0);
+            }
         }
     }
 }

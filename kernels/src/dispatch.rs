@@ -19,7 +19,7 @@ impl Isa {
     }
 
     /// How its multiply-add rounds for `E`. Results agree bit for bit among all of one rounding.
-    pub fn rounding<E: Supported>(self) -> Rounding {
+    pub fn rounding<E: Dispatch>(self) -> Rounding {
         match self {
             Isa::Portable => <Portable as trine_core::Lanes<E>>::ROUNDING,
             _ => Rounding::Fused,
@@ -145,16 +145,16 @@ pub trait Job<E: Element> {
     fn run<V: Kernels<E>>(self, v: V) -> Self::Output;
 }
 
-/// An element type with kernels: `f32`, `f64`.
-pub trait Supported: Element {
+/// An element type that a token can be turned into a vector unit for.
+pub trait Dispatch: Element {
     /// Runs the job on the unit of the token.
     #[doc(hidden)]
     fn run<J: Job<Self>>(token: Token, job: J) -> J::Output;
 }
 
-macro_rules! supported {
+macro_rules! dispatch {
     ($($e:ident)*) => {
-        $(impl Supported for $e {
+        $(impl Dispatch for $e {
             #[inline(always)]
             fn run<J: Job<$e>>(token: Token, job: J) -> J::Output {
                 match token.0 {
@@ -171,4 +171,4 @@ macro_rules! supported {
     };
 }
 
-supported!(f32 f64);
+dispatch!(f32 f64);

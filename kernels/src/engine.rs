@@ -5,9 +5,9 @@ use trine_core::{
     Task, Write, linear,
 };
 
-use crate::backward::{Sweep, reserve, sweep};
+use crate::backward::{Sweep, need, sweep};
 use crate::describe::Plan;
-use crate::dispatch::{Job, Supported, Token};
+use crate::dispatch::{Dispatch, Job, Token};
 
 use crate::isa::{Isa, Kernels};
 use crate::pack::Source;
@@ -124,95 +124,79 @@ impl<'s> Engine<'s> {
         Plan::new::<E>(self.isa(), op, Shape { n, d, m }, self.threads, self.blocking::<E>())
     }
 
-    /// Runs work on the unit.
+    /// Does the work on the unit.
     #[inline(always)]
-    fn execute<E: Supported>(&mut self, work: impl Work<E>) -> Result<(), Error> {
+    fn execute<E: Supported>(&mut self, work: Work<'_, E>) -> Result<(), Error> {
         let (blocking, threads) = (self.blocking::<E>(), self.threads);
-        E::run(self.token, Bound { work, blocking, threads, scratch: &mut self.scratch })
+        E::compute(self.token, work, Means { blocking, threads, scratch: &mut self.scratch })
     }
 }
 
-/// Work that still lacks its unit and its memory.
-trait Work<E: Element> {
-    fn run<V: Kernels<E>>(
-        self,
-        v: V,
-        blocking: Blocking,
-        threads: usize,
-        scratch: &mut Scratch<'_>,
-    ) -> Result<(), Error>;
+/// Work that still lacks its unit.
+#[derive(Clone, Copy, Debug)]
+pub enum Work<'w, E> {
+    Product(&'w Problem<E>),
+    Sweep(&'w Sweep<E>),
+    /// ∇X, then the update of W and b.
+    Step(Option<&'w Sweep<E>>, &'w Sweep<E>),
 }
 
-struct Bound<'e, 's, W> {
-    work: W,
+/// What work is done with.
+#[derive(Debug)]
+pub struct Means<'e, 's> {
     blocking: Blocking,
     threads: usize,
     scratch: &'e mut Scratch<'s>,
 }
 
-impl<E: Element, W: Work<E>> Job<E> for Bound<'_, '_, W> {
+struct Bound<'w, 'e, 's, E>(Work<'w, E>, Means<'e, 's>);
+
+impl<E: Element> Job<E> for Bound<'_, '_, '_, E> {
     type Output = Result<(), Error>;
     #[inline(always)]
     fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
-        self.work.run(v, self.blocking, self.threads, self.scratch)
-    }
-}
-
-impl<E: Element> Work<E> for Problem<E> {
-    #[inline(always)]
-    fn run<V: Kernels<E>>(
-        self,
-        v: V,
-        blocking: Blocking,
-        threads: usize,
-        scratch: &mut Scratch<'_>,
-    ) -> Result<(), Error> {
-        // SAFETY: made in this file from views that fit each other.
-        unsafe { product(v, self, blocking, threads, scratch) }
-    }
-}
-
-impl<E: Element> Work<E> for Sweep<E> {
-    #[inline(always)]
-    fn run<V: Kernels<E>>(
-        self,
-        v: V,
-        blocking: Blocking,
-        threads: usize,
-        scratch: &mut Scratch<'_>,
-    ) -> Result<(), Error> {
-        // SAFETY: made in this file from views that fit each other.
-        unsafe { sweep(v, &self, blocking, threads, scratch) }
-    }
-}
-
-/// ∇X, then the update of W and b.
-struct Stepping<E> {
-    gradient: Option<Sweep<E>>,
-    update: Sweep<E>,
-}
-
-impl<E: Element> Work<E> for Stepping<E> {
-    #[inline(always)]
-    fn run<V: Kernels<E>>(
-        self,
-        v: V,
-        blocking: Blocking,
-        threads: usize,
-        scratch: &mut Scratch<'_>,
-    ) -> Result<(), Error> {
-        // Both or neither.
-        reserve(v, &self.update, blocking, threads, scratch)?;
-        // SAFETY: made in this file from views that fit each other; the gradient is complete before
-        // the weights it reads are updated.
+        let Bound(work, Means { blocking, threads, scratch }) = self;
+        // SAFETY: made in this file from views that fit each other; a step's gradient is complete
+        // before the weights it reads are updated.
         unsafe {
-            if let Some(gradient) = &self.gradient {
-                sweep(v, gradient, blocking, threads, scratch)?;
+            match work {
+                Work::Product(problem) => product(v, *problem, blocking, threads, scratch),
+                Work::Sweep(s) => sweep(v, s, blocking, threads, scratch),
+                Work::Step(gradient, update) => {
+                    // Scratch memory for both, or nothing is written.
+                    let first = gradient.map_or(0, |s| need(v, s, blocking, threads));
+                    scratch.get::<E>(first.max(need(v, update, blocking, threads)))?;
+                    if let Some(gradient) = gradient {
+                        sweep(v, gradient, blocking, threads, scratch)?;
+                    }
+                    sweep(v, update, blocking, threads, scratch)
+                }
             }
-            sweep(v, &self.update, blocking, threads, scratch)
         }
     }
 }
+
+/// An element type with kernels: `f32`, `f64`. They are compiled with this crate, once, and not
+/// again with every crate that calls an engine.
+pub trait Supported: Dispatch {
+    /// Does the work on the unit of the token.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "hidden, and called in this file only")]
+    fn compute(token: Token, work: Work<'_, Self>, means: Means<'_, '_>) -> Result<(), Error>;
+}
+
+macro_rules! supported {
+    ($($e:ident)*) => {
+        $(impl Supported for $e {
+            #[allow(private_interfaces, reason = "hidden, and called in this file only")]
+            fn compute(token: Token, work: Work<'_, $e>, means: Means<'_, '_>) -> Result<(), Error> {
+                <$e as Dispatch>::run(token, Bound(work, means))
+            }
+        })*
+    };
+}
+
+supported!(f32 f64);
 
 fn source<E: Element>(view: MatRef<'_, E>) -> Source<E> {
     Source { ptr: view.as_slice().as_ptr(), row: view.row_stride(), col: view.col_stride() }
@@ -239,7 +223,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             y: z.is_some().then_some(y),
             c: z.map_or(y, target),
         };
-        self.execute(problem)
+        self.execute(Work::Product(&problem))
     }
 
     fn matmul(
@@ -251,7 +235,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
     ) -> Result<(), Error> {
         let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
         let work = Problem::new((shape.n, shape.m, shape.d), source(a), source(b), target(c), write);
-        self.execute(work)
+        self.execute(Work::Product(&work))
     }
 
     fn grad_params(
@@ -278,7 +262,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             db: db.map(<[E]>::as_mut_ptr),
             params_write: write,
         };
-        self.execute(work)
+        self.execute(Work::Sweep(&work))
     }
 
     fn backward(&mut self, given: Backward<'_, E>, wanted: Gradients<'_, E>) -> Result<(), Error> {
@@ -297,7 +281,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             db: wanted.db.map(<[E]>::as_mut_ptr),
             params_write: wanted.params_write,
         };
-        self.execute(work)
+        self.execute(Work::Sweep(&work))
     }
 
     fn backward_step(&mut self, step: Step<'_, E>) -> Result<(), Error> {
@@ -319,7 +303,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
         };
         // All of ∇X first: it is taken from W as it was.
         let gradient = dx.map(|dx| Sweep { dx: Some(target(dx)), dw: None, db: None, ..update });
-        self.execute(Stepping { gradient, update })
+        self.execute(Work::Step(gradient.as_ref(), &update))
     }
 
     fn run<T: Task<E>>(&mut self, task: T) -> T::Output {

@@ -68,14 +68,12 @@ impl GemmCrate {
         let (n, m) = (dy.nrows(), dy.ncols());
         let mut dz = std::vec::Vec::with_capacity(n * m);
         for i in 0..n {
-            let saved = saved.map(|saved| row(saved, i, m));
-            match (row(dy, i, m), saved) {
-                (Some(dy), None) => dz.extend_from_slice(dy),
-                (Some(dy), Some(Some(saved))) if activation == Activation::Relu => {
-                    dz.extend(dy.iter().zip(saved).map(|(&dy, &y)| if y > E::ZERO { dy } else { E::ZERO }));
+            match (row(dy, i, m), saved.and_then(|saved| row(saved, i, m))) {
+                (Some(dy), Some(y)) if activation == Activation::Relu => {
+                    dz.extend(dy.iter().zip(y).map(|(&dy, &y)| if y > E::ZERO { dy } else { E::ZERO }));
                 }
                 _ => dz.extend((0..m).map(|j| {
-                    let saved = saved.flatten().map_or(E::ZERO, |saved| saved[j]);
+                    let saved = saved.map_or(E::ZERO, |saved| saved.at(i, j));
                     activation.backward(Fused, dy.at(i, j), saved)
                 })),
             }

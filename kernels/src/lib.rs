@@ -55,8 +55,8 @@ mod threads;
 mod vector;
 
 pub use describe::Plan;
-pub use dispatch::{Supported, Token};
-pub use engine::Engine;
+pub use dispatch::{Dispatch, Token};
+pub use engine::{Engine, Supported};
 #[cfg(feature = "gemm")]
 pub use gemm_crate::GemmCrate;
 pub use isa::Isa;
@@ -64,5 +64,6 @@ pub use plan::{Blocking, Caches, Packing};
 pub use registry::{Kernel, main_kernel, registry};
 pub use scratch::{Line, Op, scratch_len};
 pub use trine_core::{
-    Activation, Backward, Element, Error, Forward, Gradients, LinearKernels, MatMut, MatRef, Shape, Step, Write,
+    Activation, Backward, Element, Error, Forward, Gradients, LinearKernels, MatMut, MatRef, Shape, Step,
+    Write,
 };

@@ -5,7 +5,7 @@ use core::hint::black_box;
 
 use trine_core::{Element, Error};
 
-use crate::dispatch::{Job, Supported, Token};
+use crate::dispatch::{Dispatch, Job, Token};
 use crate::isa::{Isa, Kernels};
 
 /// Runs `rounds` of multiply-adds on `isa` and returns how many floating-point operations that
@@ -13,7 +13,7 @@ use crate::isa::{Isa, Kernels};
 ///
 /// # Errors
 /// [`Error::Isa`] if this machine does not have it.
-pub fn fma_loop<E: Supported>(isa: Isa, rounds: u64) -> Result<u64, Error> {
+pub fn fma_loop<E: Dispatch>(isa: Isa, rounds: u64) -> Result<u64, Error> {
     Ok(E::run(Token::require(isa)?, Rounds(rounds)))
 }
 

@@ -137,13 +137,14 @@ pub struct Loops {
 impl Loops {
     /// The loops for a product.
     pub const fn new(p: Product, tile: Tile, blocking: Blocking, bytes: usize) -> Self {
-        let must = tile.lanes > 1 && !p.b_by_rows;
+        let lanes = tile.lanes > 1;
+        // The kernels read A by rows or by columns, and B by rows.
+        let must_a = lanes && matches!(p.a, Order::Scattered);
+        let must_b = lanes && !p.b_by_rows;
         let (pack_a, pack_b) = match blocking.packing {
             Packing::Always => (true, true),
-            Packing::Never => (false, must),
-            Packing::Auto => {
-                (tile.lanes > 1 && a_pays(p, tile, bytes), must || tile.lanes > 1 && b_pays(p, bytes))
-            }
+            Packing::Never => (must_a, must_b),
+            Packing::Auto => (must_a || lanes && a_pays(p, tile, bytes), must_b || lanes && b_pays(p, bytes)),
         };
         Loops {
             mc: if pack_a { blocking.mc } else { at_least(p.m, 1) },

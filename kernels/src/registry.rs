@@ -4,7 +4,7 @@ use core::fmt;
 
 use trine_core::Rounding;
 
-use crate::dispatch::Supported;
+use crate::dispatch::Dispatch;
 use crate::isa::Isa;
 use crate::plan::Tile;
 
@@ -34,7 +34,7 @@ pub fn registry() -> impl Iterator<Item = Kernel> {
     Isa::ALL.into_iter().flat_map(|isa| kernels::<f32>(isa).chain(kernels::<f64>(isa)))
 }
 
-fn kernels<E: Supported>(isa: Isa) -> impl Iterator<Item = Kernel> {
+fn kernels<E: Dispatch>(isa: Isa) -> impl Iterator<Item = Kernel> {
     let tile = Tile::of(isa, E::BYTES);
     (1..=tile.nrv).flat_map(move |nrv| {
         (1..=tile.mr).map(move |mr| Kernel {
@@ -48,7 +48,7 @@ fn kernels<E: Supported>(isa: Isa) -> impl Iterator<Item = Kernel> {
 }
 
 /// The largest tile of an instruction set, its kernel's name, and how it rounds.
-pub fn main_kernel<E: Supported>(isa: Isa) -> (Kernel, Rounding) {
+pub fn main_kernel<E: Dispatch>(isa: Isa) -> (Kernel, Rounding) {
     let tile = Tile::of(isa, E::BYTES);
     (Kernel { isa, element: E::NAME, mr: tile.mr, nr: tile.nr(), lanes: tile.lanes }, isa.rounding::<E>())
 }
