@@ -39,7 +39,7 @@ pub fn foot(rows: &[Row]) -> String {
     let peaks: Vec<f64> = rows.iter().map(|row| row.peak_gflops).collect();
     let peak = Summary::of(&peaks).map_or(f64::NAN, |peaks| peaks.median);
     let mut text = format!(
-        "Peak: {} GFLOP/s, the best of the same rounds. ±: half of the distance between the quartiles.",
+        "Peak: {} GFLOP/s, the median of the same rounds. ±: half of the distance between the quartiles.",
         rate(peak)
     );
     if rows.iter().any(|row| !row.skipped.is_empty()) {
