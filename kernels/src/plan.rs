@@ -201,9 +201,12 @@ pub const fn line(elements: usize) -> usize {
     elements.div_ceil(16) * 16
 }
 
-/// A by columns: a column of the tile uses a part of a cache line, the next one is a row of memory away.
+/// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away
+/// from the next. A copy pays if many strips read it, or if a long sum has more lines than L1 has room for.
 const fn a_pays(p: Product, tile: Tile, bytes: usize) -> bool {
-    matches!(p.a, Order::Columns) && p.n > 2 * tile.nr() && p.m * at_most(p.k, K_BLOCK) * bytes > 64 << 10
+    let strips = p.n.div_ceil(tile.nr());
+    let large = p.m * at_most(p.k, K_BLOCK) * bytes > 64 << 10;
+    matches!(p.a, Order::Columns) && large && (strips > 5 || p.k >= K_BLOCK / 2 && strips > 2)
 }
 
 /// Every element of B is read once for each tile of rows; a copy of it costs as much as about
