@@ -21,3 +21,8 @@ pub use operand::{Operand, Order, Place};
 pub use property::{Property, hold, hold_in};
 pub use run::{Outcome, agree};
 pub use values::Values;
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
