@@ -16,10 +16,12 @@ impl Extra<f32> for V4 {
     unsafe fn transpose(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
         // SAFETY: the token proves the ISA; the caller says that both 16×16 blocks can be accessed.
         unsafe {
+            // Few pointers, so that the rest is in the addresses of the loads.
+            let four = [0, 1, 2, 3].map(|l| from.wrapping_add(4 * l * from_row));
             transpose::quads(
                 4,
                 |c, q| {
-                    let piece = |l: usize| _mm_loadu_ps(from.add((4 * l + q) * from_row + 4 * c));
+                    let piece = |l: usize| _mm_loadu_ps(four[l].wrapping_add(q * from_row).add(4 * c));
                     let v = _mm512_castps128_ps512(piece(0));
                     let v = _mm512_insertf32x4::<1>(v, piece(1));
                     let v = _mm512_insertf32x4::<2>(v, piece(2));
