@@ -24,6 +24,9 @@ use crate::problem::{Problem, Start, Target};
 /// How many microtiles of rows meet a panel of B before the next ones: 64 rows of AVX-512 are 128 KiB of A.
 const GROUP: usize = 8;
 
+/// Up to this length a sum takes no longer than writing its result.
+const SHORT: usize = 16;
+
 /// A problem in its best orientation, with its loops.
 pub struct Planned<V, E: Element> {
     v: V,
@@ -136,8 +139,10 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
                 if self.plan.loops.pack_b {
                     self.pack_b(block, jc, nc);
                 }
-                for group in (0..tiles.count).step_by(GROUP) {
-                    let group = (group, tiles.count.min(group + GROUP));
+                // Short sums are bound by writing C: rows of it are written from end to end.
+                let size = if block.kc <= SHORT { 1 } else { GROUP };
+                for group in (0..tiles.count).step_by(size) {
+                    let group = (group, tiles.count.min(group + size));
                     self.group(block, (ic, tiles), (jc, nc), group);
                 }
             }
