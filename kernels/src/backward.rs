@@ -17,7 +17,7 @@ use crate::gemm::Planned;
 use crate::isa::Kernels;
 use crate::pack::Source;
 use crate::plan::{Blocking, line};
-use crate::problem::{Problem, Target};
+use crate::problem::{Problem, Target, flips};
 use crate::product::{shared, useful_threads};
 use crate::scratch::Scratch;
 use crate::sums::column_sums;
@@ -66,7 +66,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
 ) -> Result<(), Error> {
     let Shape { n, d, m } = s.shape;
     let Rooms { threads, wave, dz_room, each } = rooms(v, s, blocking, threads);
-    let room = scratch.get::<E>(dz_room + threads * each)?;
+    let room = scratch.get::<E>(threads.saturating_mul(each).saturating_add(dz_room))?;
     let means = Means { blocking, threads, scratch: (room.wrapping_add(dz_room), each) };
     for r in (0..n).step_by(wave.max(1)) {
         let rows = wave.min(n - r);
@@ -82,6 +82,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
         unsafe {
             if let Some(dx) = s.dx {
                 let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
+                let p = p.part_of(flips(&dx, n, d));
                 shared(v, p, blocking, threads, means.scratch);
             }
             params(v, s, r, rows, dz, means);
@@ -97,7 +98,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
 /// Elements of scratch memory that a sweep needs.
 pub fn need<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> usize {
     let Rooms { threads, dz_room, each, .. } = rooms(v, s, blocking, threads);
-    dz_room + threads * each
+    threads.saturating_mul(each).saturating_add(dz_room)
 }
 
 /// How a sweep is cut, and its parts of the scratch memory.
@@ -114,17 +115,20 @@ struct Rooms {
 fn rooms<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> Rooms {
     let Shape { n, d, m } = s.shape;
     let threads = useful_threads(threads, n.saturating_mul(d).saturating_mul(m));
-    let wave = n.min(threads * K_BLOCK);
-    let dz_room = if s.activation == Activation::Identity { 0 } else { line(wave * m) };
+    let wave = n.min(threads.saturating_mul(K_BLOCK));
+    let dz_room = if s.activation == Activation::Identity { 0 } else { line(wave.saturating_mul(m)) };
     Rooms { threads, wave, dz_room, each: products_scratch(v, s, wave, blocking) }
 }
 
-/// The scratch memory that the products of one wave need on one thread. A wave of fewer rows needs no more.
+/// The scratch memory that the products of one wave need on one thread. A wave of fewer rows needs
+/// no more (see `gemm`).
 fn products_scratch<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, rows: usize, blocking: Blocking) -> usize {
-    let Shape { d, m, .. } = s.shape;
+    let Shape { n, d, m } = s.shape;
     let dz = if s.activation == Activation::Identity { s.dy } else { Source { row: m, col: 1, ..s.dy } };
     let need = |p: Problem<E>| Planned::new(v, p, blocking).scratch();
-    let dx = s.dx.map(|dx| need(Problem::new((rows, d, m), dz, s.w.t(), dx, s.dx_write)));
+    let dx = s
+        .dx
+        .map(|dx| need(Problem::new((rows, d, m), dz, s.w.t(), dx, s.dx_write).part_of(flips(&dx, n, d))));
     let dw = s.dw.map(|dw| need(Problem::new((d, m, rows), s.x.t(), dz, dw, s.params_write)));
     let db = s.db.map(|_| line(m));
     [dx, dw, db].into_iter().flatten().max().unwrap_or(0)

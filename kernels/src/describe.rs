@@ -30,13 +30,14 @@ impl Plan {
         threads: usize,
         blocking: Blocking,
     ) -> Self {
-        let threads = useful_threads(threads, shape.n * shape.d * shape.m);
+        let threads = useful_threads(threads, shape.n.saturating_mul(shape.d).saturating_mul(shape.m));
         Plan { isa, element: E::NAME, bytes: E::BYTES, op, shape, threads, blocking }
     }
 
-    /// Bytes of scratch memory.
+    /// Bytes of scratch memory: the most for any strides, as [`scratch_len`](crate::scratch_len) says.
     pub fn scratch_bytes(&self) -> usize {
-        elements(self.op, self.shape, self.tile(), self.blocking, self.bytes, self.threads) * self.bytes
+        elements(self.op, self.shape, self.tile(), self.blocking, self.bytes, self.threads)
+            .saturating_mul(self.bytes)
     }
 
     /// Threads that take part.
@@ -51,7 +52,7 @@ impl Plan {
     /// Name, formula and shape of each product.
     fn products(&self) -> impl Iterator<Item = (&'static str, Product)> {
         let Shape { n, d, m } = self.shape;
-        let batch = n.min(K_BLOCK * self.threads);
+        let batch = n.min(K_BLOCK.saturating_mul(self.threads));
         let sweep = matches!(self.op, Op::Backward | Op::Step);
         let rows = if sweep { batch } else { n };
         let forward = Product { m: n, n: m, k: d, a: Order::Rows, b_by_rows: true };
@@ -83,13 +84,18 @@ impl fmt::Display for Plan {
             mr * tile.nrv,
             tile.lanes
         )?;
-        writeln!(f, "  {} thread(s), {} bytes of scratch memory", self.threads, self.scratch_bytes())?;
+        writeln!(
+            f,
+            "  {} thread(s), at most {} bytes of scratch memory",
+            self.threads,
+            self.scratch_bytes()
+        )?;
         if matches!(self.op, Op::Backward | Op::Step) {
-            let rows = n.min(K_BLOCK * self.threads);
+            let rows = n.min(K_BLOCK.saturating_mul(self.threads));
             writeln!(
                 f,
                 "  one sweep over ∇Y, {rows} rows at a time: ∇Z stays in cache, {} KiB",
-                (rows * m * self.bytes) >> 10
+                rows.saturating_mul(m).saturating_mul(self.bytes) >> 10
             )?;
         }
         for (name, p) in self.products() {

@@ -12,7 +12,7 @@ use crate::dispatch::{Dispatch, Job, Token};
 use crate::isa::{Isa, Kernels};
 use crate::pack::Source;
 use crate::plan::{Blocking, Caches};
-use crate::problem::{Problem, Start, Target};
+use crate::problem::{Problem, Start, Target, flips};
 use crate::product::product;
 use crate::scratch::{Line, Op, Scratch};
 
@@ -50,9 +50,9 @@ impl Engine<'static> {
     /// # Errors
     /// [`Error::Value`] if there is no such name, [`Error::Isa`] if this machine does not have it.
     pub fn from_env() -> Result<Self, Error> {
-        match std::env::var("TRINE_ISA") {
-            Ok(name) => Self::with_isa(name.parse()?),
-            Err(_) => Ok(Self::new()),
+        match std::env::var_os("TRINE_ISA") {
+            Some(name) => Self::with_isa(name.to_str().unwrap_or_default().parse()?),
+            None => Ok(Self::new()),
         }
     }
 
@@ -211,6 +211,8 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
         let shape = forward.check()?;
         let Forward { x, w, bias, activation, y, z } = forward;
         let y = target(y);
+        let has_z = z.is_some();
+        let c = z.map_or(y, target);
         let problem = Problem {
             m: shape.n,
             n: shape.m,
@@ -220,8 +222,9 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             start: bias.map_or(Start::Nothing, |bias| Start::PerColumn(bias.as_ptr())),
             alpha: E::ONE,
             activation,
-            y: z.is_some().then_some(y),
-            c: z.map_or(y, target),
+            y: has_z.then_some(y),
+            c,
+            flip: flips(&c, shape.n, shape.m),
         };
         self.execute(Work::Product(&problem))
     }

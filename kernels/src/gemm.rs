@@ -41,9 +41,21 @@ pub struct Planned<V, E: Element> {
 impl<V: Kernels<E>, E: Element> Planned<V, E> {
     const TILE: plan::Tile = plan::Tile::of(V::ISA, E::BYTES);
 
+    /// The planner and the kernels speak of the same tiles.
+    const fn tables_agree() {
+        let kernels = V::TABLE.kernels;
+        assert!(kernels.len() == Self::TILE.nrv);
+        let mut i = 0;
+        while i < kernels.len() {
+            assert!(kernels[i].len() == Self::TILE.mr);
+            i += 1;
+        }
+    }
+
     /// Plans the problem for this unit.
     #[inline(always)]
     pub fn new(v: V, problem: Problem<E>, blocking: Blocking) -> Self {
+        const { Self::tables_agree() };
         let p = problem.oriented();
         let product = p.product();
         let loops = Loops::new(product, Self::TILE, blocking, E::BYTES);
@@ -84,18 +96,22 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
     }
 }
 
-/// Plans and computes it.
+/// Plans and computes it: the whole, or a part of it.
 ///
 /// # Safety
-/// As for [`Planned::run`], with as much scratch memory as [`Planned::scratch`] would say.
+/// As for [`Planned::run`], with as much scratch memory as [`Planned::scratch`] says of the whole. A
+/// part needs no more: of every choice of [`Loops`] and of every length in it, that for fewer rows,
+/// columns or values of k is the same or smaller, and `flip` is the whole's.
 pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     v: V,
     problem: Problem<E>,
     blocking: Blocking,
-    scratch: *mut E,
+    (scratch, len): (*mut E, usize),
 ) {
+    let planned = Planned::new(v, problem, blocking);
+    debug_assert!(planned.scratch() <= len, "a part needs {} of {len}", planned.scratch());
     // SAFETY: the contract is the same.
-    unsafe { Planned::new(v, problem, blocking).run(scratch) }
+    unsafe { planned.run(scratch) }
 }
 
 /// One run of the loops.

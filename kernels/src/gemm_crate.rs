@@ -64,9 +64,10 @@ impl GemmCrate {
         dy: MatRef<'_, E>,
         activation: Activation,
         saved: Option<MatRef<'_, E>>,
-    ) -> std::vec::Vec<E> {
+    ) -> Result<std::vec::Vec<E>, Error> {
         let (n, m) = (dy.nrows(), dy.ncols());
-        let mut dz = std::vec::Vec::with_capacity(n * m);
+        let mut dz = std::vec::Vec::new();
+        dz.try_reserve_exact(n.saturating_mul(m)).map_err(|_| Error::TooLarge { operand: "dz" })?;
         for i in 0..n {
             match (row(dy, i, m), saved.and_then(|saved| row(saved, i, m))) {
                 (Some(dy), Some(y)) if activation == Activation::Relu => {
@@ -78,7 +79,7 @@ impl GemmCrate {
                 })),
             }
         }
-        dz
+        Ok(dz)
     }
 
     fn column_sums<E: Element>(db: &mut [E], dz: MatRef<'_, E>, write: Write<E>) {
@@ -165,7 +166,7 @@ impl<E: Element> LinearKernels<E> for GemmCrate {
         let dz = if given.activation == Activation::Identity {
             given.dy
         } else {
-            owned = Self::dz(given.dy, given.activation, given.saved);
+            owned = Self::dz(given.dy, given.activation, given.saved)?;
             MatRef::row_major(&owned, shape.n, shape.m)?
         };
         if let Some(dx) = wanted.dx {
@@ -183,7 +184,7 @@ impl<E: Element> LinearKernels<E> for GemmCrate {
     fn backward_step(&mut self, step: Step<'_, E>) -> Result<(), Error> {
         let shape = step.check()?;
         let Step { x, w, bias, dy, activation, saved, dx, lr } = step;
-        let dz = Self::dz(dy, activation, saved);
+        let dz = Self::dz(dy, activation, saved)?;
         let dz = MatRef::row_major(&dz, shape.n, shape.m)?;
         if let Some(dx) = dx {
             self.product(dx, dz, w.as_ref().t(), Write::REPLACE);

@@ -134,7 +134,7 @@ unsafe fn partial_block<V: Vector<E>, E: Element>(
         for (j, row) in block.iter_mut().enumerate().take(js) {
             v.store_at(row.as_mut_ptr(), v.load_tail(from.add(j * from_row), tail));
         }
-        v.transpose(block[0].as_ptr(), MOST_LANES, turned[0].as_mut_ptr(), MOST_LANES);
+        v.transpose(block.as_ptr().cast(), MOST_LANES, turned.as_mut_ptr().cast(), MOST_LANES);
         for (k, row) in turned.iter().enumerate().take(ks) {
             v.store_at(to.add(k * width), v.load_at(row.as_ptr()));
         }

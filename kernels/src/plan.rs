@@ -57,7 +57,7 @@ impl Blocking {
     /// Half of L2 for the panel of B, an eighth of L3 (which others share) for the block of A, in whole tiles.
     pub const fn for_caches(caches: Caches, isa: Isa, bytes: usize) -> Self {
         let tile = Tile::of(isa, bytes);
-        let row = K_BLOCK * bytes;
+        let row = K_BLOCK * at_least(bytes, 1);
         Blocking {
             mc: at_least(at_most(caches.l3 / 8, 8 << 20) / row / tile.mr, 1) * tile.mr,
             nc: at_least(caches.l2 / 2 / row / tile.nr(), 1) * tile.nr(),
@@ -147,8 +147,8 @@ impl Loops {
             Packing::Auto => (must_a || lanes && a_pays(p, tile, bytes), must_b || lanes && b_pays(p, bytes)),
         };
         Loops {
-            mc: if pack_a { blocking.mc } else { at_least(p.m, 1) },
-            nc: if pack_b { blocking.nc } else { at_least(p.n, 1) },
+            mc: at_least(if pack_a { at_most(blocking.mc, p.m) } else { p.m }, 1),
+            nc: at_least(if pack_b { at_most(blocking.nc, p.n) } else { p.n }, 1),
             pack_a,
             pack_b,
         }
@@ -159,13 +159,14 @@ impl Loops {
         let k = at_most(p.k, K_BLOCK);
         let a = if self.pack_a {
             let rows = at_most(self.mc, p.m);
-            line(rows * k + rows.div_ceil(tile.mr) * tile.lanes)
+            line(rows.saturating_mul(k).saturating_add(rows.div_ceil(tile.mr).saturating_mul(tile.lanes)))
         } else {
             0
         };
-        let n = at_most(self.nc.div_ceil(tile.nr()) * tile.nr(), p.n.div_ceil(tile.lanes) * tile.lanes);
-        let b = if self.pack_b { line(n * k) } else { 0 };
-        (a, a + b)
+        let panel = self.nc.div_ceil(tile.nr()).saturating_mul(tile.nr());
+        let n = at_most(panel, p.n.div_ceil(tile.lanes).saturating_mul(tile.lanes));
+        let b = if self.pack_b { line(n.saturating_mul(k)) } else { 0 };
+        (a, a.saturating_add(b))
     }
 }
 
@@ -185,7 +186,7 @@ pub const fn gemm_scratch(
         let a = [Order::Rows, Order::Columns, Order::Scattered][case / 4];
         let p = Product { m, n, k, a, b_by_rows: case & 2 == 0 };
         let loops = Loops::new(p, tile, blocking, bytes);
-        most = at_least(loops.regions(p, tile).1 + tile_scratch(tile), most);
+        most = at_least(loops.regions(p, tile).1.saturating_add(tile_scratch(tile)), most);
         case += 1;
     }
     most
@@ -196,23 +197,24 @@ pub const fn tile_scratch(tile: Tile) -> usize {
     if tile.lanes > 1 { line(tile.mr * tile.nr()) } else { 0 }
 }
 
-/// A whole number of cache lines, for any element.
+/// A whole number of cache lines, for any element. Like all lengths of scratch memory it saturates:
+/// a sum that would not fit in memory becomes one that certainly does not.
 pub const fn line(elements: usize) -> usize {
-    elements.div_ceil(16) * 16
+    elements.div_ceil(16).saturating_mul(16)
 }
 
 /// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away
 /// from the next. A copy pays if many strips read it, or if a long sum has more lines than L1 has room for.
 const fn a_pays(p: Product, tile: Tile, bytes: usize) -> bool {
     let strips = p.n.div_ceil(tile.nr());
-    let large = p.m * at_most(p.k, K_BLOCK) * bytes > 64 << 10;
+    let large = p.m.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > 64 << 10;
     matches!(p.a, Order::Columns) && large && (strips > 5 || p.k >= K_BLOCK / 2 && strips > 2)
 }
 
 /// Every element of B is read once for each tile of rows; a copy of it costs as much as about
 /// two of them, and saves what strides cost in L1 and TLB.
 const fn b_pays(p: Product, bytes: usize) -> bool {
-    p.m >= 96 && p.n * at_most(p.k, K_BLOCK) * bytes > 128 << 10
+    p.m >= 96 && p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > 128 << 10
 }
 
 pub(crate) const fn at_least(x: usize, least: usize) -> usize {

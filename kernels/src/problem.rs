@@ -30,6 +30,13 @@ impl<E> Target<E> {
     }
 }
 
+/// Whether an m×n product is better computed from the other side: vectors lie along the rows of
+/// C, so they should be contiguous, and of a single row or column it should be the long side.
+#[inline(always)]
+pub fn flips<E>(c: &Target<E>, m: usize, n: usize) -> bool {
+    c.row == 1 && (c.col != 1 || m > n)
+}
+
 /// What a sum begins with.
 #[derive(Clone, Copy, Debug)]
 pub enum Start<E> {
@@ -57,6 +64,9 @@ pub struct Problem<E> {
     pub activation: Activation,
     /// Where the activated result goes if not to C.
     pub y: Option<Target<E>>,
+    /// Whether it is computed as `Cᵀ = Bᵀ·Aᵀ`. Decided once for the whole product: a part that
+    /// decided for itself could need more scratch memory than the whole.
+    pub flip: bool,
 }
 
 impl<E: Element> Problem<E> {
@@ -69,7 +79,24 @@ impl<E: Element> Problem<E> {
         write: Write<E>,
     ) -> Self {
         let start = if write.add { Start::Old } else { Start::Nothing };
-        Problem { m, n, k, a, b, c, start, alpha: write.alpha, activation: Activation::Identity, y: None }
+        Problem {
+            m,
+            n,
+            k,
+            a,
+            b,
+            c,
+            start,
+            alpha: write.alpha,
+            activation: Activation::Identity,
+            y: None,
+            flip: flips(&c, m, n),
+        }
+    }
+
+    /// The same, being the rows of a larger product that has decided already.
+    pub fn part_of(self, flip: bool) -> Self {
+        Problem { flip, ..self }
     }
 
     /// The same product seen from the other side: `Cᵀ = Bᵀ·Aᵀ`.
@@ -87,15 +114,15 @@ impl<E: Element> Problem<E> {
                 other => other,
             },
             y: self.y.map(Target::t),
+            flip: !self.flip,
             ..self
         }
     }
 
-    /// Oriented so that vectors lie along the rows of C, if one of its strides is 1.
+    /// As it is computed.
     #[inline(always)]
     pub fn oriented(self) -> Self {
-        let by_columns = self.c.row == 1 && (self.c.col != 1 || self.m > self.n);
-        if by_columns { self.t() } else { self }
+        if self.flip { self.t() } else { self }
     }
 
     /// What the planner has to know.

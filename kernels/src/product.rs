@@ -49,8 +49,8 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     let threads = if threads > 1 { worth(&p, threads) } else { 1 };
     let planned = Planned::new(v, p, blocking);
     let each = planned.scratch();
-    let room = scratch.get::<E>(threads * each)?;
-    // SAFETY: the contract is the same, and each thread has the scratch memory that the whole would need.
+    let room = scratch.get::<E>(threads.saturating_mul(each))?;
+    // SAFETY: the contract is the same, and each thread has the scratch memory that the whole needs: a part needs no more (see `gemm`).
     unsafe {
         if threads <= 1 {
             planned.run(room);
@@ -75,7 +75,7 @@ pub unsafe fn shared<V: Kernels<E>, E: Element>(
     let threads = worth(&p, threads);
     if threads <= 1 {
         // SAFETY: the contract is the same.
-        return unsafe { gemm(v, p, blocking, scratch) };
+        return unsafe { gemm(v, p, blocking, (scratch, each)) };
     }
     let by_rows = p.m > p.n;
     let (side, grain) = if by_rows { (p.m, Tile::of(V::ISA, E::BYTES).mr) } else { (p.n, V::LANES) };
@@ -85,7 +85,7 @@ pub unsafe fn shared<V: Kernels<E>, E: Element>(
         if let Some((from, to)) = ranges(side, grain, threads).nth(i) {
             let part = if by_rows { p.rows(from, to) } else { p.cols(from, to) };
             // SAFETY: a part of the output that no other thread writes, and scratch memory of this thread's own.
-            unsafe { gemm(v, part, blocking, scratch.add(i * each)) };
+            unsafe { gemm(v, part, blocking, (scratch.add(i * each), each)) };
         }
     });
 }

@@ -51,22 +51,23 @@ pub(crate) const fn elements(
     use trine_core::K_BLOCK;
     let batch = at_most(n, K_BLOCK);
     match op {
-        Op::Forward => threads * gemm_scratch(n, m, d, tile, blocking, bytes),
-        Op::GradInput => threads * gemm_scratch(n, d, m, tile, blocking, bytes),
+        Op::Forward => threads.saturating_mul(gemm_scratch(n, m, d, tile, blocking, bytes)),
+        Op::GradInput => threads.saturating_mul(gemm_scratch(n, d, m, tile, blocking, bytes)),
         Op::GradParams => {
             let dw = gemm_scratch(d, m, batch, tile, blocking, bytes);
-            threads * at_least(line(m), dw)
+            threads.saturating_mul(at_least(line(m), dw))
         }
         Op::Backward | Op::Step => {
             let dx = gemm_scratch(batch, d, m, tile, blocking, bytes);
             let dw = elements(Op::GradParams, Shape { n, d, m }, tile, blocking, bytes, 1);
-            line(at_most(n, threads * K_BLOCK) * m) + threads * at_least(dx, dw)
+            let dz = line(at_most(n, threads.saturating_mul(K_BLOCK)).saturating_mul(m));
+            threads.saturating_mul(at_least(dx, dw)).saturating_add(dz)
         }
     }
 }
 
 pub(crate) const fn lines(elements: usize, bytes: usize) -> usize {
-    (elements * bytes).div_ceil(64)
+    elements.saturating_mul(bytes).div_ceil(64)
 }
 
 /// Where an engine's scratch memory comes from.
@@ -88,6 +89,10 @@ impl Scratch<'_> {
             #[cfg(feature = "std")]
             Scratch::Owned(lines) => {
                 if lines.len() < expected {
+                    let more = expected - lines.len();
+                    lines
+                        .try_reserve_exact(more)
+                        .map_err(|_| Error::TooLarge { operand: "scratch memory" })?;
                     lines.resize(expected, Line::UNINIT);
                 }
                 lines

@@ -1,0 +1,122 @@
+//! Scratch memory at the limits: parts of a product that need no more than the whole, sizes that
+//! do not fit in memory, blocks of any size. Each has been wrong once.
+
+use trine_core::{
+    Activation, Backward, Error, Forward, Fused, Gradients, LinearKernels, MatMut, MatRef, Reference, Write,
+};
+use trine_kernels::{Blocking, Engine, Isa, Line, Op, Packing, Plan, scratch_len};
+use trine_tests::property::isas;
+
+/// Behind the lines an engine may use.
+const GUARD: usize = 1024;
+const CANARY: u8 = 0xab;
+
+/// Lends an engine more and more memory until it accepts the work; what lies behind has to be untouched.
+fn smallest(isa: Isa, mut work: impl FnMut(Engine<'_>) -> Result<(), Error>) -> usize {
+    for len in 0..100_000 {
+        let mut memory = vec![Line::UNINIT; len + GUARD];
+        let start = memory.as_mut_ptr().cast::<u8>();
+        // SAFETY: all of the memory's own bytes.
+        unsafe { start.write_bytes(CANARY, memory.len() * 64) };
+        match work(Engine::with_scratch(isa, &mut memory[..len]).expect("it is there")) {
+            Ok(()) => {
+                // SAFETY: the guard's bytes were written above.
+                let guard = unsafe { std::slice::from_raw_parts(start.add(len * 64), GUARD * 64) };
+                assert!(guard.iter().all(|&b| b == CANARY), "{isa}: written behind {len} lines");
+                return len;
+            }
+            Err(Error::Scratch { expected, .. }) => assert!(expected > len),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("{isa}: never accepted");
+}
+
+#[test]
+fn a_last_row_of_the_batch_needs_no_more_than_a_whole_wave() {
+    let (n, d, m) = (513, 1, 400);
+    let (x, w) = (vec![1.0f32; n * d], vec![1.0f32; d * m]);
+    let dy: Vec<f32> = (0..n * m).map(|i| (i % 17) as f32 - 8.0).collect();
+    let run = |kernels: &mut dyn FnMut(Backward<'_, f32>, Gradients<'_, f32>) -> Result<(), Error>| {
+        let mut dx = vec![f32::NAN; n * d];
+        let given = Backward {
+            x: MatRef::row_major(&x, n, d)?,
+            w: MatRef::row_major(&w, d, m)?,
+            dy: MatRef::row_major(&dy, m, n)?.t(),
+            activation: Activation::Identity,
+            saved: None,
+        };
+        let dx_view = Some(MatMut::row_major(&mut dx, n, d)?);
+        let (dx_write, params_write) = (Write::REPLACE, Write::REPLACE);
+        kernels(given, Gradients { dx: dx_view, dx_write, dw: None, db: None, params_write })?;
+        Ok(dx)
+    };
+    let expected = run(&mut |g, w| Reference(Fused).backward(g, w)).expect("the reference");
+    for isa in isas() {
+        smallest(isa, |mut engine| {
+            let found = run(&mut |g, w| engine.backward(g, w))?;
+            assert_eq!(found, expected, "{isa}");
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_part_of_one_row_needs_no_more_than_the_whole() {
+    for (n, d) in [(9, 300_000), (7, 300_000)] {
+        let (x, w) = (vec![1.0f32; n * d], vec![1.0f32; d]);
+        for isa in isas() {
+            smallest(isa, |engine| {
+                let mut y = vec![f32::NAN; n];
+                let x = MatRef::row_major(&x, d, n)?.t();
+                let w = MatRef::row_major(&w, 1, d)?.t();
+                let y_view = MatMut::row_major(&mut y, n, 1)?;
+                engine.with_threads(2).forward(y_view, x, w, None, Activation::Identity)?;
+                assert!(y.iter().all(|&y| y == d as f32), "{isa}: {y:?}");
+                Ok(())
+            });
+        }
+    }
+}
+
+#[test]
+fn a_size_beyond_all_memory_is_an_error() {
+    let one = [1.0f32];
+    for isa in isas() {
+        let big = MatRef::with_strides(&one, 16, 1 << 60, 0, 0).expect("one element, repeated");
+        let x = MatRef::row_major(&[], 16, 0).expect("empty");
+        let w = MatRef::with_strides(&[], 0, 1 << 60, 0, 0).expect("empty");
+        let given = Backward { x, w, dy: big, activation: Activation::Relu, saved: Some(big) };
+        let (dx_write, params_write) = (Write::REPLACE, Write::REPLACE);
+        let nothing = Gradients { dx: None, dx_write, dw: None, db: None, params_write };
+        let error =
+            Engine::with_isa(isa).expect("available").backward(given, nothing).expect_err("too large");
+        assert_eq!(error, Error::TooLarge { operand: "scratch memory" });
+    }
+    assert!(scratch_len::<f32>(Isa::Avx512, Op::Backward, 1, 0, 1 << 62) > 1 << 50);
+    let plan: Plan = Engine::new().plan::<f32>(Op::Forward, usize::MAX, 2, 3);
+    assert!(plan.to_string().contains("18446744073709551615×3 outputs"), "{plan}");
+}
+
+#[test]
+fn blocks_of_any_size_give_the_same_result() {
+    let (n, d, m) = (100, 300, 500);
+    let (x, w) = (vec![1.0f32; n * d], vec![1.0f32; d * m]);
+    for isa in isas() {
+        for (mc, nc) in [(usize::MAX, usize::MAX), (0, 0), (1, usize::MAX), (usize::MAX, 1)] {
+            let blocking = Blocking { mc, nc, packing: Packing::Always };
+            let mut engine = Engine::with_isa(isa).expect("available").with_blocking(blocking);
+            let mut y = vec![f32::NAN; n * m];
+            let forward = Forward {
+                x: MatRef::row_major(&x, n, d).expect("x"),
+                w: MatRef::row_major(&w, d, m).expect("w"),
+                bias: None,
+                activation: Activation::Identity,
+                y: MatMut::row_major(&mut y, n, m).expect("y"),
+                z: None,
+            };
+            engine.forward_with(forward).expect("fits");
+            assert!(y.iter().all(|&y| y == d as f32), "{isa} {blocking:?}");
+        }
+    }
+}
