@@ -7,6 +7,9 @@ use trine_core::{
 use trine_kernels::{Blocking, Engine, Isa, Line, Op, Packing, Plan, scratch_len};
 use trine_tests::property::isas;
 
+/// The backward pass of an engine or of the reference.
+type BackwardOf<'k> = dyn FnMut(Backward<'_, f32>, Gradients<'_, f32>) -> Result<(), Error> + 'k;
+
 /// Behind the lines an engine may use.
 const GUARD: usize = 1024;
 const CANARY: u8 = 0xab;
@@ -37,7 +40,7 @@ fn a_last_row_of_the_batch_needs_no_more_than_a_whole_wave() {
     let (n, d, m) = (513, 1, 400);
     let (x, w) = (vec![1.0f32; n * d], vec![1.0f32; d * m]);
     let dy: Vec<f32> = (0..n * m).map(|i| (i % 17) as f32 - 8.0).collect();
-    let run = |kernels: &mut dyn FnMut(Backward<'_, f32>, Gradients<'_, f32>) -> Result<(), Error>| {
+    let run = |kernels: &mut BackwardOf<'_>| {
         let mut dx = vec![f32::NAN; n * d];
         let given = Backward {
             x: MatRef::row_major(&x, n, d)?,
@@ -49,7 +52,7 @@ fn a_last_row_of_the_batch_needs_no_more_than_a_whole_wave() {
         let dx_view = Some(MatMut::row_major(&mut dx, n, d)?);
         let (dx_write, params_write) = (Write::REPLACE, Write::REPLACE);
         kernels(given, Gradients { dx: dx_view, dx_write, dw: None, db: None, params_write })?;
-        Ok(dx)
+        Ok::<_, Error>(dx)
     };
     let expected = run(&mut |g, w| Reference(Fused).backward(g, w)).expect("the reference");
     for isa in isas() {
