@@ -1,4 +1,30 @@
-//! The definition of a linear layer on the CPU, forward and backward.
+//! The definition of a linear layer on the CPU, forward and backward: what every kernel is held to, and
+//! what stands on a layer when it is trained. No allocation, no `unsafe`, no dependency, no operating
+//! system.
+//!
+//! ```
+//! use trine_core::{Activation, LinearKernels, MatMut, MatRef, Reference};
+//!
+//! let (x, w, b) = ([1.0, 2.0], [0.5, -1.0, 0.25, 1.0], [0.0, 1.0]); // 1×2, 2×2, 2
+//! let mut y = [0.0; 2];
+//! let mut layer = Reference::default(); // or an engine of trine-kernels
+//! let (x, w) = (MatRef::row_major(&x, 1, 2)?, MatRef::row_major(&w, 2, 2)?);
+//! layer.forward(MatMut::row_major(&mut y, 1, 2)?, x, w, Some(&b), Activation::Relu)?;
+//! assert_eq!(y, [1.0, 2.0]);
+//! # Ok::<(), trine_core::Error>(())
+//! ```
+//!
+//! | to read | for |
+//! |---|---|
+//! | [`linear`] | the trait [`LinearKernels`], the shapes, and the order of additions: the one answer |
+//! | [`reference`](mod@reference) | the same as plain loops |
+//! | [`view`], [`error`] | matrices over the caller's memory, and what can be wrong with them |
+//! | [`lanes`], [`math`], [`activation`] | formulas that run on any number of lanes with the same bits |
+//! | [`loss`], [`optimizer`], [`gradient`] | the rest of a training step |
+//! | [`network`], [`backprop`], [`cache`], [`init`] | a multi-layer perceptron on flat slices |
+//!
+//! Feature `std` (off by default) takes the scalar fused multiply-add and square root from the
+//! standard library; without it they are done in software, with the same bits.
 #![no_std]
 #![forbid(unsafe_code)]
 
