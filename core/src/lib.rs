@@ -3,11 +3,11 @@
 //! system.
 //!
 //! ```
-//! use trine_core::{Activation, LinearKernels, MatMut, MatRef, Reference};
+//! use trine_core::{Activation, Fused, LinearKernels, MatMut, MatRef, Reference};
 //!
 //! let (x, w, b) = ([1.0, 2.0], [0.5, -1.0, 0.25, 1.0], [0.0, 1.0]); // 1×2, 2×2, 2
 //! let mut y = [0.0; 2];
-//! let mut layer = Reference::default(); // or an engine of trine-kernels
+//! let mut layer = Reference(Fused); // or an engine of trine-kernels
 //! let (x, w) = (MatRef::row_major(&x, 1, 2)?, MatRef::row_major(&w, 2, 2)?);
 //! layer.forward(MatMut::row_major(&mut y, 1, 2)?, x, w, Some(&b), Activation::Relu)?;
 //! assert_eq!(y, [1.0, 2.0]);
