@@ -32,16 +32,7 @@ impl Extra<f32> for V3 {
         }
     }
 
-    #[inline(always)]
-    fn prefetch(self, p: *const f32) {
-        super::x86_prefetch(p.cast());
-    }
-
-    #[inline(always)]
-    fn relu(self, v: Self::f32s) -> Self::f32s {
-        // `0 > v ? 0 : v`: of two zeros or with a NaN the instruction gives its second operand.
-        self.max_f32s(self.splat_f32s(0.0), v)
-    }
+    super::x86_same!(f32, f32s, max_f32s, splat_f32s);
 }
 
 impl Extra<f64> for V3 {
@@ -62,16 +53,7 @@ impl Extra<f64> for V3 {
         }
     }
 
-    #[inline(always)]
-    fn prefetch(self, p: *const f64) {
-        super::x86_prefetch(p.cast());
-    }
-
-    #[inline(always)]
-    fn relu(self, v: Self::f64s) -> Self::f64s {
-        // `0 > v ? 0 : v`: of two zeros or with a NaN the instruction gives its second operand.
-        self.max_f64s(self.splat_f64s(0.0), v)
-    }
+    super::x86_same!(f64, f64s, max_f64s, splat_f64s);
 }
 
 impl Kernels<f32> for Pulp<V3> {

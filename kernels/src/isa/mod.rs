@@ -75,11 +75,22 @@ pub trait Kernels<E: Element>: Vector<E> {
     const TABLE: Table<Self, E>;
 }
 
-/// Asks for the cache line at `p`, which may be any address.
+/// What is the same on every x86 unit, for one element type.
 #[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn x86_prefetch(p: *const i8) {
-    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: a prefetch is a hint; it does not access memory in a way that can fault. SSE is part of x86-64.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(p) }
+macro_rules! x86_same {
+    ($e:ident, $v:ident, $max:ident, $splat:ident) => {
+        #[inline(always)]
+        fn prefetch(self, p: *const $e) {
+            // SAFETY: a hint, which does not access memory in a way that can fault; SSE is part of x86-64.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+
+        #[inline(always)]
+        fn relu(self, v: Self::$v) -> Self::$v {
+            // `0 > v ? 0 : v`: of two zeros or with a NaN the instruction gives its second operand.
+            self.$max(self.$splat(0.0), v)
+        }
+    };
 }
+#[cfg(target_arch = "x86_64")]
+use x86_same;
