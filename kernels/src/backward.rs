@@ -21,7 +21,7 @@ use crate::problem::{Problem, Target, flips};
 use crate::product::{shared, useful_threads};
 use crate::scratch::Scratch;
 use crate::sums::column_sums;
-use crate::threads::{Shared, fork, ranges};
+use crate::threads::{Shared, fork_ranges};
 
 /// The operands of a backward pass, checked.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +65,9 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
     let Shape { n, d, m } = s.shape;
-    let Rooms { threads, wave, dz_room, each } = rooms(v, s, blocking, threads);
-    let room = scratch.get::<E>(threads.saturating_mul(each).saturating_add(dz_room))?;
+    let rooms = rooms(v, s, blocking, threads);
+    let room = scratch.get::<E>(rooms.total())?;
+    let Rooms { threads, wave, dz_room, each } = rooms;
     let means = Means { blocking, threads, scratch: (room.wrapping_add(dz_room), each) };
     for r in (0..n).step_by(wave.max(1)) {
         let rows = wave.min(n - r);
@@ -97,8 +98,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
 
 /// Elements of scratch memory that a sweep needs.
 pub fn need<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> usize {
-    let Rooms { threads, dz_room, each, .. } = rooms(v, s, blocking, threads);
-    threads.saturating_mul(each).saturating_add(dz_room)
+    rooms(v, s, blocking, threads).total()
 }
 
 /// How a sweep is cut, and its parts of the scratch memory.
@@ -110,6 +110,12 @@ struct Rooms {
     dz_room: usize,
     /// Elements for the products of each thread.
     each: usize,
+}
+
+impl Rooms {
+    fn total(&self) -> usize {
+        self.threads.saturating_mul(self.each).saturating_add(self.dz_room)
+    }
 }
 
 fn rooms<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> Rooms {
@@ -145,13 +151,11 @@ unsafe fn apply_derivative<V: Kernels<E>, E: Element>(
 ) {
     let m = s.shape.m;
     let operands = Shared((s, dz));
-    fork(ranges(rows, 1, threads).count(), |i| {
+    fork_ranges(rows, 1, threads, |_, from, to| {
         let &(s, dz) = operands.get();
-        if let Some((from, to)) = ranges(rows, 1, threads).nth(i) {
-            let sources = [s.dy.at(r + from, 0), s.saved.at(r + from, 0)];
-            // SAFETY: rows that no other thread writes.
-            unsafe { derive(v, s.activation, sources, dz.at(from, 0), to - from, m) };
-        }
+        let sources = [s.dy.at(r + from, 0), s.saved.at(r + from, 0)];
+        // SAFETY: rows that no other thread writes.
+        unsafe { derive(v, s.activation, sources, dz.at(from, 0), to - from, m) };
     });
 }
 
@@ -173,12 +177,7 @@ unsafe fn params<V: Kernels<E>, E: Element>(
             shared(v, p, means.blocking, means.threads, means.scratch);
         }
         if let Some(db) = s.db {
-            // One block of the sums at a time.
-            for k in (0..rows.max(1)).step_by(K_BLOCK) {
-                let block = K_BLOCK.min(rows - k);
-                let write = if k == 0 { write } else { Write { add: true, ..write } };
-                column_sums(v, dz.at(k, 0), (block, m), db, write, means.scratch.0);
-            }
+            column_sums(v, dz, (rows, m), db, write, means.scratch.0);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::isa::Kernels;
 use crate::plan::{Blocking, Tile};
 use crate::problem::Problem;
 use crate::scratch::Scratch;
-use crate::threads::{Shared, fork, ranges};
+use crate::threads::{Shared, fork_ranges};
 
 /// Multiply-adds below which a second thread costs more than it brings.
 const WORK_PER_THREAD: usize = 1 << 20;
@@ -80,12 +80,10 @@ pub unsafe fn shared<V: Kernels<E>, E: Element>(
     let by_rows = p.m > p.n;
     let (side, grain) = if by_rows { (p.m, Tile::of(V::ISA, E::BYTES).mr) } else { (p.n, V::LANES) };
     let shared = Shared((p, scratch));
-    fork(ranges(side, grain, threads).count(), |i| {
+    fork_ranges(side, grain, threads, |i, from, to| {
         let &(p, scratch) = shared.get();
-        if let Some((from, to)) = ranges(side, grain, threads).nth(i) {
-            let part = if by_rows { p.rows(from, to) } else { p.cols(from, to) };
-            // SAFETY: a part of the output that no other thread writes, and scratch memory of this thread's own.
-            unsafe { gemm(v, part, blocking, (scratch.add(i * each), each)) };
-        }
+        let part = if by_rows { p.rows(from, to) } else { p.cols(from, to) };
+        // SAFETY: a part of the output that no other thread writes, and scratch memory of this thread's own.
+        unsafe { gemm(v, part, blocking, (scratch.add(i * each), each)) };
     });
 }

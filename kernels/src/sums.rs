@@ -1,4 +1,4 @@
-//! ∇b: the sums of the columns of ∇Z, one block of the batch.
+//! ∇b: the sums of the columns of ∇Z, one block of K_BLOCK rows after the other.
 //!
 //! ```text
 //!     for each 8 rows:  for each vector of columns:  p += row 0, p += row 1, …
@@ -7,7 +7,7 @@
 //! Rows are read as they lie in memory, while ∇Z is in cache for ∇W; the partial sums wait in
 //! scratch memory. `F(1, b, p)` is `b + p`: rounded once either way.
 
-use trine_core::{Element, Write};
+use trine_core::{Element, K_BLOCK, Write};
 
 use crate::isa::Kernels;
 use crate::pack::Source;
@@ -15,7 +15,7 @@ use crate::pack::Source;
 /// Rows that are added to a vector of partial sums before it goes back to memory.
 const ROWS: usize = 8;
 
-/// `db = alpha·Σ dz` or `db += alpha·Σ dz` over at most `K_BLOCK` rows.
+/// `db = alpha·Σ dz` or `db += alpha·Σ dz`.
 ///
 /// # Safety
 /// `dz` can be read as rows × m; `db` and `partial` have m elements each and overlap nothing else.
@@ -31,13 +31,17 @@ pub unsafe fn column_sums<V: Kernels<E>, E: Element>(
         #[inline(always)]
         || {
             let step = if dz.col == 1 { V::LANES } else { 1 };
-            for from in (0..rows).step_by(ROWS) {
-                let to = rows.min(from + ROWS);
-                // SAFETY: some of the rows.
-                unsafe { add_rows(v, dz, (from, to), m, step, partial) };
+            for k in (0..rows.max(1)).step_by(K_BLOCK) {
+                let block = K_BLOCK.min(rows - k);
+                for from in (0..block).step_by(ROWS) {
+                    let to = block.min(from + ROWS);
+                    // SAFETY: some of the rows.
+                    unsafe { add_rows(v, dz.at(k, 0), (from, to), m, step, partial) };
+                }
+                let write = if k == 0 { write } else { Write { add: true, ..write } };
+                // SAFETY: m elements each.
+                unsafe { finish(v, block, m, db, write, partial) };
             }
-            // SAFETY: m elements each.
-            unsafe { finish(v, rows, m, db, write, partial) };
         },
     );
 }

@@ -4,12 +4,21 @@
 use crate::plan::Pieces;
 
 /// Splits `total` into at most `parts` ranges that begin at multiples of `grain`.
-pub fn ranges(total: usize, grain: usize, parts: usize) -> impl Iterator<Item = (usize, usize)> {
+fn ranges(total: usize, grain: usize, parts: usize) -> impl Iterator<Item = (usize, usize)> {
     let grains = total.div_ceil(grain);
     let each = grains.div_ceil(parts.max(1)).max(1);
     Pieces::new(grains, each)
         .iter()
         .map(move |(start, len)| (start * grain, ((start + len) * grain).min(total)))
+}
+
+/// Runs `part(i, from, to)` for each of these [`ranges`], at the same time where there are threads.
+pub fn fork_ranges(total: usize, grain: usize, parts: usize, part: impl Fn(usize, usize, usize) + Sync) {
+    fork(ranges(total, grain, parts).count(), |i| {
+        if let Some((from, to)) = ranges(total, grain, parts).nth(i) {
+            part(i, from, to);
+        }
+    });
 }
 
 /// A pointer that may go to another thread: the parts that threads write do not overlap.
@@ -30,7 +39,7 @@ impl<T> Shared<T> {
 
 /// Runs `part(0)` … `part(parts − 1)`, at the same time where there are threads.
 #[cfg(feature = "rayon")]
-pub fn fork(parts: usize, part: impl Fn(usize) + Sync) {
+fn fork(parts: usize, part: impl Fn(usize) + Sync) {
     fn halve(from: usize, to: usize, part: &(impl Fn(usize) + Sync)) {
         match to - from {
             0 => {}
@@ -46,6 +55,6 @@ pub fn fork(parts: usize, part: impl Fn(usize) + Sync) {
 
 /// Runs `part(0)` … `part(parts − 1)`.
 #[cfg(not(feature = "rayon"))]
-pub fn fork(parts: usize, part: impl Fn(usize) + Sync) {
+fn fork(parts: usize, part: impl Fn(usize) + Sync) {
     (0..parts).for_each(part);
 }
