@@ -5,7 +5,7 @@ use core::fmt;
 use trine_core::{Element, K_BLOCK, Shape};
 
 use crate::isa::Isa;
-use crate::plan::{Blocking, Loops, Order, Product, Tile};
+use crate::plan::{Access, Blocking, Loops, Order, Product, Tile};
 use crate::product::useful_threads;
 use crate::scratch::{Op, elements};
 
@@ -55,9 +55,9 @@ impl Plan {
         let batch = n.min(K_BLOCK.saturating_mul(self.threads));
         let sweep = matches!(self.op, Op::Backward | Op::Step);
         let rows = if sweep { batch } else { n };
-        let forward = Product { m: n, n: m, k: d, a: Order::Rows, b_by_rows: true };
-        let dx = Product { m: rows, n: d, k: m, a: Order::Rows, b_by_rows: false };
-        let dw = Product { m: d, n: m, k: rows, a: Order::Columns, b_by_rows: true };
+        let forward = Product { m: n, n: m, k: d, a: Order::Rows, b: Order::Rows };
+        let dx = Product { m: rows, n: d, k: m, a: Order::Rows, b: Order::Columns };
+        let dw = Product { m: d, n: m, k: rows, a: Order::Columns, b: Order::Rows };
         let all = [
             (self.op == Op::Forward, "Y = X·W", forward),
             (sweep || self.op == Op::GradInput, "∇X = ∇Z·Wᵀ", dx),
@@ -107,12 +107,21 @@ impl fmt::Display for Plan {
                 p.n.div_ceil(nr),
                 p.m.div_ceil(mr)
             )?;
-            let from = |packed, how| if packed { how } else { "read where it is" };
-            let copied =
-                if p.b_by_rows { "packed into strips" } else { "transposed in registers into strips" };
-            writeln!(f, "    left operand {}", from(loops.pack_a, "packed into micropanels"))?;
-            writeln!(f, "    right operand {}", from(loops.pack_b, copied))?;
-            if loops.pack_a || loops.pack_b {
+            let from = |access, packed| match access {
+                Access::Direct => "read where it is",
+                Access::Copied => "copied by the first tiles that read it",
+                Access::Packed => packed,
+            };
+            writeln!(f, "    left operand {}", from(loops.a, "packed into micropanels"))?;
+            writeln!(f, "    right operand {}", from(loops.b, "transposed in registers into strips"))?;
+            if loops.is_sliced() {
+                writeln!(
+                    f,
+                    "    {} values of k in one pass over {} columns",
+                    loops.slice,
+                    loops.nc.min(p.n)
+                )?;
+            } else if !(loops.a.is_direct() && loops.b.is_direct()) {
                 writeln!(
                     f,
                     "    blocks of {} rows, panels of {} columns",

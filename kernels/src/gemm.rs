@@ -3,29 +3,26 @@
 //! ```text
 //!     loop 5  for each block of K_BLOCK of the sum, in order
 //!     loop 4      for each block of mc rows of A and C
-//!                     pack the block of A, if it pays
+//!                     pack the block of A, if the kernels cannot read it as it is
 //!     loop 3          for each panel of nc columns of B and C
-//!                         pack the panel of B, if it pays
-//!                         for each group of microtiles, few enough for their part of A to stay in L2
-//!     loop 2                  for each strip of NR columns
-//!     loop 1                      for each microtile of MR rows
-//!                                     microkernel; after the last block of the sum, the activation
+//!                         pack the panel of B, if the kernels cannot read it as it is
+//!     loop 2                  for each microtile of MR rows
+//!     loop 1                      for each strip of NR columns
+//!                                     microkernel; in the first strip it copies A, in the first
+//!                                     microtile B, if that pays for the others
+//!                                 after the last block of the sum, the activation
 //! ```
+//!
+//! Loop 1 is inside the kernel: MR rows of A stay in L1 while B's panel passes from L2.
 
 use trine_core::{Activation, Element, K_BLOCK};
 
 use crate::elementwise::activate;
 use crate::isa::Kernels;
-use crate::microkernel::{Initial, Microkernel, Tile};
+use crate::microkernel::{Initial, Microkernel, Tiles};
 use crate::pack::{self, Source};
-use crate::plan::{self, Blocking, Loops, Order, Pieces};
+use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, Strips};
 use crate::problem::{Problem, Start, Target};
-
-/// How many microtiles of rows meet a panel of B before the next ones: 64 rows of AVX-512 are 128 KiB of A.
-const GROUP: usize = 8;
-
-/// Up to this length a sum takes no longer than writing its result.
-const SHORT: usize = 16;
 
 /// A problem in its best orientation, with its loops.
 pub struct Planned<V, E: Element> {
@@ -34,8 +31,8 @@ pub struct Planned<V, E: Element> {
     /// How A lies in memory.
     order: Order,
     loops: Loops,
-    /// Where B's panel begins in scratch memory, and where it ends.
-    regions: (usize, usize),
+    /// Where B's panel and the unfinished sums begin in scratch memory, and where they end.
+    regions: [usize; 3],
 }
 
 impl<V: Kernels<E>, E: Element> Planned<V, E> {
@@ -59,13 +56,19 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
         let p = problem.oriented();
         let product = p.product();
         let loops = Loops::new(product, Self::TILE, blocking, E::BYTES);
-        Planned { v, p, order: product.a, loops, regions: loops.regions(product, Self::TILE) }
+        Planned {
+            v,
+            p,
+            order: product.a,
+            loops,
+            regions: loops.regions(product, Self::TILE, blocking.packing, E::BYTES),
+        }
     }
 
     /// Elements of scratch memory that it needs.
     #[inline(always)]
     pub fn scratch(&self) -> usize {
-        self.regions.1 + if self.is_scattered() { plan::tile_scratch(Self::TILE) } else { 0 }
+        self.regions[2] + if self.is_scattered() { plan::tile_scratch(Self::TILE) } else { 0 }
     }
 
     /// Whether neither the rows nor the columns of C are contiguous.
@@ -120,107 +123,170 @@ struct Run<'p, V, E: Element> {
     scratch: *mut E,
 }
 
-/// The part of the sum that is being added.
+/// The part of the sum that is being added: a block, or a slice of it.
 #[derive(Clone, Copy)]
 struct Block {
     pc: usize,
     kc: usize,
+    /// Whether the block is the first, the last of the sum.
     first: bool,
     last: bool,
+    /// Whether the slice is the first, the last of the block.
+    opens: bool,
+    closes: bool,
+}
+
+impl Block {
+    /// At most `len` values of k from `from` on.
+    #[inline(always)]
+    fn slice(self, from: usize, len: usize) -> Self {
+        let kc = len.min(self.kc - from);
+        Block { pc: self.pc + from, kc, opens: from == 0, closes: from + kc == self.kc, ..self }
+    }
+}
+
+/// A microtile of rows: its block's first row, its own first row in it, how many, which tile it is.
+#[derive(Clone, Copy)]
+struct Rows {
+    ic: usize,
+    ir: usize,
+    mr: usize,
+    at: usize,
 }
 
 impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     unsafe fn blocks(&self) {
-        for pc in (0..self.plan.p.k).step_by(K_BLOCK) {
-            let kc = K_BLOCK.min(self.plan.p.k - pc);
-            let block = Block { pc, kc, first: pc == 0, last: pc + kc == self.plan.p.k };
-            for (ic, mc) in Pieces::new(self.plan.p.m, self.plan.loops.mc).iter() {
+        let (p, loops) = (&self.plan.p, &self.plan.loops);
+        for pc in (0..p.k).step_by(K_BLOCK) {
+            let kc = K_BLOCK.min(p.k - pc);
+            let block = Block { pc, kc, first: pc == 0, last: pc + kc == p.k, opens: true, closes: true };
+            for (ic, mc) in Pieces::new(p.m, loops.mc).iter() {
                 // SAFETY: parts of the operands, within their shapes.
                 unsafe {
-                    if self.plan.loops.pack_a {
+                    if loops.a == Access::Packed {
                         self.pack_a(block, ic, mc);
                     }
-                    self.panels(block, ic, mc);
+                    for (jc, nc) in pieces_of(p.n, loops.nc, Planned::<V, E>::TILE.nr()) {
+                        if loops.b == Access::Packed {
+                            self.pack_b(block, jc, nc);
+                        }
+                        for from in (0..kc).step_by(loops.slice) {
+                            self.panel(block.slice(from, loops.slice), (ic, mc), (jc, nc));
+                        }
+                    }
                 }
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn panels(&self, block: Block, ic: usize, mc: usize) {
+    unsafe fn panel(&self, block: Block, (ic, mc): (usize, usize), (jc, nc): (usize, usize)) {
         let tiles = Pieces::new(mc, Planned::<V, E>::TILE.mr);
-        for (jc, nc) in pieces_of(self.plan.p.n, self.plan.loops.nc, Planned::<V, E>::TILE.nr()) {
-            // SAFETY: parts of the operands, within their shapes.
-            unsafe {
-                if self.plan.loops.pack_b {
-                    self.pack_b(block, jc, nc);
-                }
-                // Short sums are bound by writing C: rows of it are written from end to end.
-                let size = if block.kc <= SHORT { 1 } else { GROUP };
-                for group in (0..tiles.count).step_by(size) {
-                    let group = (group, tiles.count.min(group + size));
-                    self.group(block, (ic, tiles), (jc, nc), group);
-                }
+        let cols = nc.next_multiple_of(V::LANES);
+        for strips in Planned::<V, E>::TILE.strips(nc) {
+            let panel = self.scratch.wrapping_add(self.plan.regions[0] + strips.j * block.kc);
+            let sums = self.scratch.wrapping_add(self.plan.regions[1] + strips.j);
+            let strips = Strips { j: jc + strips.j, ..strips };
+            for (at, (ir, mr)) in tiles.iter().enumerate() {
+                // SAFETY: parts of the operands, within their shapes.
+                unsafe { self.row(block, strips, panel, (sums, cols), Rows { ic, ir, mr, at }) };
             }
         }
     }
 
-    /// Some microtiles of rows, all strips of a panel.
+    /// One microtile of rows, some strips of a panel.
     #[inline(always)]
-    unsafe fn group(
+    unsafe fn row(
         &self,
         block: Block,
-        (ic, tiles): (usize, Pieces),
-        (jc, nc): (usize, usize),
-        (from, to): (usize, usize),
+        strips: Strips,
+        panel: *mut E,
+        (sums, cols): (*mut E, usize),
+        rows: Rows,
     ) {
-        let mut offset = 0;
-        for (jr, nr) in pieces_of(nc, Planned::<V, E>::TILE.nr(), V::LANES) {
-            let nrv = nr.div_ceil(V::LANES);
-            let b = self.strip(block, jc + jr, offset, nrv);
-            offset += nrv * V::LANES * block.kc;
-            let mut tile = self.tile(block, b, nr - (nrv - 1) * V::LANES);
-            let kernels = const { V::TABLE }.kernels[nrv - 1];
-            for at in from..to {
-                let (ir, mr) = tiles.get(at);
-                let a = self.rows(block, ic, (at, ir, mr));
-                (tile.a, tile.a_row, tile.a_col) = (a.ptr, a.row, a.col);
-                let [by_columns, by_rows] = kernels[mr - 1];
-                let [whole, tail] = if self.is_by_rows() { by_rows } else { by_columns };
-                let kernel = if tile.last < V::LANES { tail } else { whole };
-                // SAFETY: parts of the operands, within their shapes.
-                unsafe { self.microtile(block, (ic + ir, mr), (jc + jr, nr), kernel, &mut tile) };
+        let Loops { a, b, .. } = self.plan.loops;
+        let mut t = self.tiles(block, strips);
+        if self.plan.loops.is_sliced() {
+            // The sums of a slice that is not the last wait in scratch memory.
+            let sums = sums.wrapping_add(rows.ir * cols);
+            t.sums = if block.opens { core::ptr::null() } else { sums };
+            t.sums_row = cols;
+            (t.c, t.c_row) = (sums, cols);
+        }
+        // The first microtile copies B, the first strip copies A.
+        let copies_b = b == Access::Copied && rows.at == 0 && !strips.tail;
+        if !(b.is_direct() || copies_b || b == Access::Copied && strips.tail) {
+            (t.b, t.b_row) = (panel, strips.width);
+            t.b_strip = strips.width * block.kc;
+        }
+        t.copy_b = panel;
+        t.copy_a = self.micropanel(block, rows.at, rows.ir);
+        let copies_a = a == Access::Copied && strips.j == 0;
+        let mut done = 0;
+        while done < strips.count {
+            let copies_a = copies_a && done == 0;
+            t.strips =
+                if copies_a || block.closes && self.plan.is_scattered() { 1 } else { strips.count - done };
+            let there = a.is_direct() || copies_a;
+            let source = if there {
+                self.plan.p.a.at(rows.ic + rows.ir, block.pc)
+            } else {
+                Source { ptr: t.copy_a.cast_const(), row: 1, col: rows.mr }
+            };
+            (t.a, t.a_row, t.a_col) = (source.ptr, source.row, source.col);
+            let by_rows = there && self.plan.order == Order::Rows;
+            let kernel = V::TABLE.kernel(
+                (strips.width / V::LANES, rows.mr),
+                by_rows,
+                strips.tail,
+                (copies_a, copies_b),
+            );
+            let place = (rows.ic + rows.ir, strips.j + done * strips.width);
+            // SAFETY: a part of A (mr × kc), of B (kc × the strips) and of C, or their copies in scratch memory.
+            unsafe {
+                if block.closes {
+                    self.microtiles(block, (rows.mr, strips.width), place, kernel, &mut t)
+                } else {
+                    kernel(self.plan.v, &t)
+                }
             }
+            t.b = t.b.wrapping_add(t.strips * t.b_strip);
+            t.copy_b = t.copy_b.wrapping_add(t.strips * strips.width * block.kc);
+            if !t.sums.is_null() {
+                t.sums = t.sums.wrapping_add(t.strips * strips.width);
+            }
+            done += t.strips;
         }
     }
 
-    /// What all tiles of a strip share.
+    /// What all rows of some strips share, B where it lies.
     #[inline(always)]
-    fn tile(&self, block: Block, b: Source<E>, last: usize) -> Tile<E> {
+    fn tiles(&self, block: Block, strips: Strips) -> Tiles<E> {
         let p = &self.plan.p;
-        let c = self.place(0, 0);
-        Tile {
+        let b = p.b.at(block.pc, strips.j);
+        Tiles {
             len: block.kc,
+            strips: strips.count,
             a: p.a.ptr,
             a_row: p.a.row,
             a_col: p.a.col,
             b: b.ptr,
             b_row: b.row,
+            b_strip: strips.width * b.col,
             b_col: b.col,
-            c: c.ptr,
-            c_row: c.row,
-            c_col: c.col,
-            last,
-            alpha: p.alpha,
+            c_col: 1,
+            copy_a: self.scratch,
+            copy_b: self.scratch,
+            c: p.c.ptr,
+            c_row: p.c.row,
+            last: strips.last,
+            sums: core::ptr::null(),
+            sums_row: 0,
+            alpha: if block.closes { p.alpha } else { E::ONE },
             initial: Initial::Nothing,
-            relu: self.is_relu(block),
+            relu: block.closes && self.is_relu(block),
+            fetch: self.plan.loops.fetch,
         }
-    }
-
-    /// Whether the kernel reads A by rows, along k.
-    #[inline(always)]
-    fn is_by_rows(&self) -> bool {
-        !self.plan.loops.pack_a && self.plan.order == Order::Rows
     }
 
     /// Whether the kernel applies the activation itself.
@@ -233,47 +299,23 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     #[inline(always)]
     fn place(&self, i: usize, j: usize) -> Target<E> {
         if self.plan.is_scattered() {
-            let ptr = self.scratch.wrapping_add(self.plan.regions.1);
+            let ptr = self.scratch.wrapping_add(self.plan.regions[2]);
             Target { ptr, row: Planned::<V, E>::TILE.nr(), col: 1 }
         } else {
             self.plan.p.c.at(i, j)
         }
     }
 
-    /// The strip of B that begins at column j; `offset` elements into the panel if it is packed.
-    #[inline(always)]
-    fn strip(&self, block: Block, j: usize, offset: usize, nrv: usize) -> Source<E> {
-        if self.plan.loops.pack_b {
-            let ptr = self.scratch.wrapping_add(self.plan.regions.0 + offset);
-            Source { ptr, row: nrv * V::LANES, col: 1 }
-        } else {
-            self.plan.p.b.at(block.pc, j)
-        }
-    }
-
-    /// The rows of A that begin at row ic + ir.
-    #[inline(always)]
-    fn rows(&self, block: Block, ic: usize, (at, ir, mr): (usize, usize, usize)) -> Source<E> {
-        if self.plan.loops.pack_a {
-            Source { ptr: self.micropanel(block, at, ir), row: 1, col: mr }
-        } else {
-            self.plan.p.a.at(ic + ir, block.pc)
-        }
-    }
-
-    /// Some rows of all strips at a time, or strip after strip if columns are contiguous: what is
-    /// read lies together in memory.
+    /// Strip after strip: what is read lies together in memory.
     unsafe fn pack_b(&self, block: Block, jc: usize, nc: usize) {
-        let step = if self.plan.p.b.row == 1 { block.kc } else { pack::ROWS };
-        for k in (0..block.kc).step_by(step) {
-            let rows = step.min(block.kc - k);
-            let mut strip = self.scratch.wrapping_add(self.plan.regions.0);
-            for (jr, nr) in pieces_of(nc, Planned::<V, E>::TILE.nr(), V::LANES) {
-                let width = nr.div_ceil(V::LANES) * V::LANES;
-                let from = self.plan.p.b.at(block.pc + k, jc + jr);
+        for strips in Planned::<V, E>::TILE.strips(nc) {
+            for j in (0..strips.count).map(|i| strips.j + i * strips.width) {
+                let to = self.scratch.wrapping_add(self.plan.regions[0] + j * block.kc);
+                let from = self.plan.p.b.at(block.pc, jc + j);
                 // SAFETY: a part of B; the panel has room for all strips.
-                unsafe { pack::strip(self.plan.v, from, rows, nr, strip.wrapping_add(k * width), width) };
-                strip = strip.wrapping_add(width * block.kc);
+                unsafe {
+                    pack::strip(self.plan.v, from, block.kc, strips.width.min(nc - j), to, strips.width)
+                };
             }
         }
     }
@@ -286,7 +328,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
                 let to = self.micropanel(block, at, ir).wrapping_add(k * mr);
                 let from = self.plan.p.a.at(ic + ir, block.pc + k);
                 // SAFETY: a part of A; the block has room for all micropanels, a vector behind each.
-                unsafe { pack::micropanel(self.plan.v, from, mr, cols, to) };
+                unsafe { pack::micropanel(from, mr, cols, to) };
             }
         }
     }
@@ -297,19 +339,20 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         self.scratch.wrapping_add(ir * block.kc + at * V::LANES)
     }
 
+    /// A row of microtiles that begins at (i, j), to the end of its sums' block.
     #[inline(always)]
-    unsafe fn microtile(
+    unsafe fn microtiles(
         &self,
         block: Block,
-        (i, mr): (usize, usize),
-        (j, nr): (usize, usize),
+        (mr, width): (usize, usize),
+        (i, j): (usize, usize),
         kernel: Microkernel<V, E>,
-        tile: &mut Tile<E>,
+        t: &mut Tiles<E>,
     ) {
         let p = &self.plan.p;
         let c = self.place(i, j);
-        tile.c = c.ptr;
-        tile.initial = match (block.first, p.start) {
+        (t.c, t.c_row, t.c_col) = (c.ptr, c.row, c.col);
+        t.initial = match (block.first, p.start) {
             (true, Start::Nothing) => Initial::Nothing,
             (true, Start::PerColumn(bias)) if V::LANES > 1 || p.c.col == 1 => {
                 Initial::Rows(bias.wrapping_add(j), 0)
@@ -318,13 +361,14 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             (true, Start::PerRow(bias)) => Initial::Columns(bias.wrapping_add(i)),
             _ => Initial::Rows(c.ptr, c.row),
         };
-        // SAFETY: a part of A (mr × kc), of B (kc × nr) and of C (mr × nr), or their copies in scratch memory.
+        let nr = (p.n - j).min(t.strips * width);
+        // SAFETY: a part of C (mr × nr), or its copy in scratch memory.
         unsafe {
             if self.plan.is_scattered() && (!block.first || matches!(p.start, Start::Old)) {
                 copy(p.c.at(i, j).source(), c, mr, nr);
             }
-            kernel(self.plan.v, tile);
-            if block.last && !tile.relu && (p.activation != Activation::Identity || p.y.is_some()) {
+            kernel(self.plan.v, t);
+            if block.last && !t.relu && (p.activation != Activation::Identity || p.y.is_some()) {
                 let y = p.y.map_or(c, |y| y.at(i, j));
                 activate(self.plan.v, p.activation, c.source(), y, mr, nr);
             }

@@ -15,6 +15,10 @@
 //! micropanel. B's rows are contiguous. On a machine with one lane all strides are free. The last
 //! vector of a row may be partial (`TAIL`): a mask keeps its memory untouched.
 //!
+//! On the way through long sums the kernel may copy what it reads into scratch memory (`COPY`), in the
+//! order in which the next tiles will read it: the stores cost nothing beside the multiply-adds, where
+//! a copy beforehand costs as much as two tiles.
+//!
 //! Four values of k go into one turn of the loop: the integer instructions of a turn compete with
 //! the multiply-adds for the same ports, and cost a tenth of the speed if they are not spread out.
 
@@ -41,41 +45,59 @@ pub enum Initial<E> {
     Spread(*const E),
 }
 
-/// One microtile: `C[MR×N] = initial + alpha·A[MR×len]·B[len×N]`.
+/// A row of microtiles: `C[MR×N] = initial + alpha·A[MR×len]·B[len×N]`, strip after strip.
 #[derive(Clone, Copy, Debug)]
-pub struct Tile<E> {
+pub struct Tiles<E> {
     /// Length of the sum, at most `K_BLOCK`.
     pub len: usize,
+    /// Number of strips of B.
+    pub strips: usize,
     /// A, and the distances between its rows and columns.
     pub a: *const E,
     pub a_row: usize,
     pub a_col: usize,
-    /// B, and the distance between its rows.
+    /// B, and the distances between its rows and between its strips.
     pub b: *const E,
     pub b_row: usize,
+    pub b_strip: usize,
     /// Distance between columns of B, of C: only where a vector has one lane, else they are 1.
     pub b_col: usize,
     pub c_col: usize,
+    /// Where the columns of A go, MR apart, and the rows of B, NRV vectors apart, as far as they are
+    /// copied. Behind the last column there is room for a vector.
+    pub copy_a: *mut E,
+    pub copy_b: *mut E,
     /// C, and the distance between its rows.
     pub c: *mut E,
     pub c_row: usize,
     /// Lanes of the last vector, `1..=LANES`.
     pub last: usize,
+    /// The sums so far and the distance between their rows, columns as in C; none if null.
+    pub sums: *const E,
+    pub sums_row: usize,
     pub alpha: E,
     pub initial: Initial<E>,
     /// Whether ReLU is applied to the result.
     pub relu: bool,
+    /// Whether C is fetched into the first level before it is needed.
+    pub fetch: bool,
 }
 
-/// A microkernel for one tile shape.
-pub type Microkernel<V, E> = unsafe fn(V, &Tile<E>);
+/// A microkernel for one tile shape: a row of such tiles.
+pub type Microkernel<V, E> = unsafe fn(V, &Tiles<E>);
+
+/// A is copied: only where its columns are contiguous.
+pub const COPY_A: usize = 1;
+/// B is copied.
+pub const COPY_B: usize = 2;
 
 /// The body as a function that is compiled for `V`. `TAIL`: the last vector is partial.
-/// `BY_ROWS`: A's rows are contiguous, otherwise its columns are.
+/// `BY_ROWS`: A's rows are contiguous, otherwise its columns are. `COPY`: what is copied.
 ///
 /// # Safety
 /// With N = (NRV−1)·LANES + `last`: A can be read as MR×`len`, B as `len`×N, the initial matrix
-/// as MR×N or MR values; C can be written as MR×N and overlaps none of A and B.
+/// as MR×N or MR values; C can be written as MR×N and overlaps none of A and B. What is copied has
+/// its place, which overlaps nothing else.
 unsafe fn tile<
     V: Vector<E>,
     E: Element,
@@ -83,14 +105,15 @@ unsafe fn tile<
     const NRV: usize,
     const TAIL: bool,
     const BY_ROWS: bool,
+    const COPY: usize,
 >(
     v: V,
-    t: &Tile<E>,
+    t: &Tiles<E>,
 ) {
     v.vectorize(
         #[inline(always)]
         // SAFETY: the contract is the same.
-        || unsafe { body::<V, E, MR, NRV, TAIL, BY_ROWS>(v, t) },
+        || unsafe { body::<V, E, MR, NRV, TAIL, BY_ROWS, COPY>(v, t) },
     );
 }
 
@@ -102,49 +125,131 @@ unsafe fn body<
     const NRV: usize,
     const TAIL: bool,
     const BY_ROWS: bool,
+    const COPY: usize,
 >(
     v: V,
-    t: &Tile<E>,
+    t: &Tiles<E>,
 ) {
     // A copy, which stores to C cannot change.
-    let t = &{ *t };
+    let mut t = *t;
     let tail = v.tail(t.last);
     // Strides of 1 that the compiler should know; with one lane all of them are free.
-    let one_lane = V::LANES == 1;
-    let (b_col, c_col) = if one_lane { (t.b_col, t.c_col) } else { (1, 1) };
-    let a_row = if one_lane || BY_ROWS { t.a_row } else { 1 };
-    let a_col = if one_lane || !BY_ROWS { t.a_col } else { 1 };
-
-    let mut acc = [[v.splat(E::ZERO); NRV]; MR];
-    if t.len >= LONG {
-        each::<MR, NRV>(|i, j| v.prefetch(t.c.wrapping_add(i * t.c_row + j * V::LANES * c_col)));
+    if V::LANES > 1 {
+        (t.b_col, t.c_col) = (1, 1);
+        if BY_ROWS {
+            t.a_col = 1;
+        } else {
+            t.a_row = 1;
+        }
     }
+    let width = NRV * V::LANES;
+    for _ in 0..t.strips {
+        // SAFETY: one strip of B, and its columns of C.
+        unsafe {
+            let mut acc = begin::<V, E, MR, NRV, TAIL>(v, &t, tail);
+            sum::<V, E, MR, NRV, TAIL, COPY>(v, &t, &mut acc, tail);
+            end::<V, E, MR, NRV, TAIL>(v, &t, acc, tail);
+        }
+        t.b = t.b.wrapping_add(t.b_strip);
+        t.copy_b = t.copy_b.wrapping_add(width * t.len);
+        t.c = t.c.wrapping_add(width * t.c_col);
+        if !t.sums.is_null() {
+            t.sums = t.sums.wrapping_add(width);
+        }
+        t.initial = match t.initial {
+            Initial::Rows(p, row) => Initial::Rows(p.wrapping_add(width * t.c_col), row),
+            Initial::Spread(p) => Initial::Spread(p.wrapping_add(width)),
+            same => same,
+        };
+    }
+}
+
+/// What the accumulators begin with.
+#[inline(always)]
+unsafe fn begin<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+    v: V,
+    t: &Tiles<E>,
+    tail: V::Tail,
+) -> [[V::V; NRV]; MR] {
+    let mut acc = [[v.splat(E::ZERO); NRV]; MR];
+    if t.fetch {
+        // A long sum leaves time for its own part of C, a short one for that of the strip after the next.
+        let ahead = if t.len >= LONG { 0 } else { 2 * NRV * V::LANES * t.c_col };
+        each::<MR, NRV>(|i, j| v.prefetch(t.c.wrapping_add(ahead + i * t.c_row + j * V::LANES * t.c_col)));
+    }
+    if !t.sums.is_null() {
+        each::<MR, NRV>(|i, j| {
+            // SAFETY: row i of the sums so far.
+            acc[i][j] =
+                unsafe { load::<V, E, NRV, TAIL>(v, t.sums.wrapping_add(i * t.sums_row), j, 1, tail) };
+        });
+    }
+    acc
+}
+
+/// Adds `len` products to each accumulator.
+#[inline(always)]
+unsafe fn sum<
+    V: Vector<E>,
+    E: Element,
+    const MR: usize,
+    const NRV: usize,
+    const TAIL: bool,
+    const COPY: usize,
+>(
+    v: V,
+    t: &Tiles<E>,
+    acc: &mut [[V::V; NRV]; MR],
+    tail: V::Tail,
+) {
     let (mut a, mut b) = (t.a, t.b);
-    let unroll = if one_lane { 1 } else { 4 };
+    let (mut copy_a, mut copy_b) = (t.copy_a, t.copy_b);
+    let unroll = if V::LANES == 1 { 1 } else { 4 };
     for _ in 0..t.len / unroll {
         for u in 0..unroll {
-            let (a, b) = (a.wrapping_add(u * a_col), b.wrapping_add(u * t.b_row));
-            // SAFETY: column k of A and row k of B, as the caller says.
-            unsafe { step::<V, E, MR, NRV, TAIL>(v, &mut acc, a, a_row, b, b_col, tail) };
+            let (a, b) = (a.wrapping_add(u * t.a_col), b.wrapping_add(u * t.b_row));
+            // SAFETY: column k of A and row k of B, as the caller says, and the places of their copies.
+            unsafe {
+                let row = step::<V, E, MR, NRV, TAIL>(v, acc, a, t.a_row, b, t.b_col, tail);
+                copy::<V, E, MR, NRV, COPY>(v, u, (a, copy_a), (row, copy_b));
+            }
             // Keeps the loads of one k from moving up to those of another, where they would spill.
             compiler_fence(Ordering::SeqCst);
         }
-        a = a.wrapping_add(unroll * a_col);
+        a = a.wrapping_add(unroll * t.a_col);
         b = b.wrapping_add(unroll * t.b_row);
+        copy_a = copy_a.wrapping_add(unroll * MR);
+        copy_b = copy_b.wrapping_add(unroll * NRV * V::LANES);
     }
     for _ in 0..t.len % unroll {
         // SAFETY: as above.
-        unsafe { step::<V, E, MR, NRV, TAIL>(v, &mut acc, a, a_row, b, b_col, tail) };
-        a = a.wrapping_add(a_col);
+        unsafe {
+            let row = step::<V, E, MR, NRV, TAIL>(v, acc, a, t.a_row, b, t.b_col, tail);
+            copy::<V, E, MR, NRV, COPY>(v, 0, (a, copy_a), (row, copy_b));
+        }
+        a = a.wrapping_add(t.a_col);
         b = b.wrapping_add(t.b_row);
+        copy_a = copy_a.wrapping_add(MR);
+        copy_b = copy_b.wrapping_add(NRV * V::LANES);
     }
+}
 
+/// `C = initial + alpha·acc`, and perhaps ReLU.
+#[inline(always)]
+unsafe fn end<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+    v: V,
+    t: &Tiles<E>,
+    mut acc: [[V::V; NRV]; MR],
+    tail: V::Tail,
+) {
     let alpha = v.splat(t.alpha);
     match t.initial {
+        // 1·p is p.
+        Initial::Nothing if t.alpha == E::ONE => {}
         Initial::Nothing => each::<MR, NRV>(|i, j| acc[i][j] = v.mul(alpha, acc[i][j])),
         Initial::Rows(p, row) => each::<MR, NRV>(|i, j| {
             // SAFETY: row i of the initial matrix.
-            let initial = unsafe { load::<V, E, NRV, TAIL>(v, p.wrapping_add(i * row), j, c_col, tail) };
+            let initial = unsafe { load::<V, E, NRV, TAIL>(v, p.wrapping_add(i * row), j, t.c_col, tail) };
             acc[i][j] = v.mul_add(alpha, acc[i][j], initial);
         }),
         Initial::Columns(p) => each::<MR, NRV>(|i, j| {
@@ -162,7 +267,7 @@ unsafe fn body<
         each::<MR, NRV>(|i, j| acc[i][j] = v.relu(acc[i][j]));
     }
     each::<MR, NRV>(|i, j| {
-        let p = t.c.wrapping_add(i * t.c_row + j * V::LANES * c_col);
+        let p = t.c.wrapping_add(i * t.c_row + j * V::LANES * t.c_col);
         // SAFETY: columns of row i of C; a partial vector writes its own only.
         unsafe {
             if TAIL && j == NRV - 1 { v.store_tail(p, tail, acc[i][j]) } else { v.store_at(p, acc[i][j]) }
@@ -170,7 +275,32 @@ unsafe fn body<
     });
 }
 
-/// One value of k: a column of A times a row of B.
+/// Column u of A and row u of B to their places in scratch memory, as far as `COPY` says.
+#[inline(always)]
+unsafe fn copy<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const COPY: usize>(
+    v: V,
+    u: usize,
+    (a, to_a): (*const E, *mut E),
+    (row, to_b): ([V::V; NRV], *mut E),
+) {
+    // SAFETY: MR elements of A; room for MR of them and the rest of a vector, and for a row of B.
+    unsafe {
+        if COPY & COPY_A != 0 {
+            for i in (0..MR).step_by(V::LANES) {
+                // What is written beyond MR is overwritten by the next column, or lies in the room behind the last.
+                let part = v.load_tail(a.wrapping_add(i), v.tail(V::LANES.min(MR - i)));
+                v.store_at(to_a.wrapping_add(u * MR + i), part);
+            }
+        }
+        if COPY & COPY_B != 0 {
+            for (j, &b) in row.iter().enumerate() {
+                v.store_at(to_b.wrapping_add((u * NRV + j) * V::LANES), b);
+            }
+        }
+    }
+}
+
+/// One value of k: a column of A times a row of B, which is returned.
 #[inline(always)]
 unsafe fn step<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
     v: V,
@@ -180,7 +310,7 @@ unsafe fn step<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, cons
     b: *const E,
     b_col: usize,
     tail: V::Tail,
-) {
+) -> [V::V; NRV] {
     // SAFETY: NRV vectors of B, the last one partial, and MR elements of A, as the caller says.
     unsafe {
         let row: [V::V; NRV] = from_fn(|j| load::<V, E, NRV, TAIL>(v, b, j, b_col, tail));
@@ -190,6 +320,7 @@ unsafe fn step<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, cons
                 acc[j] = v.mul_add(a, row[j], acc[j]);
             }
         }
+        row
     }
 }
 
@@ -216,8 +347,14 @@ fn each<const MR: usize, const NRV: usize>(mut f: impl FnMut(usize, usize)) {
     }
 }
 
-/// The kernels of one tile: for A by columns and by rows, the whole one and the one with a partial vector.
-pub type Variants<V, E> = [[Microkernel<V, E>; 2]; 2];
+/// The kernels of one tile.
+pub struct Variants<V: 'static, E: 'static> {
+    /// For A by columns and by rows, the whole one and the one with a partial vector.
+    pub plain: [[Microkernel<V, E>; 2]; 2],
+    /// Those that copy, with whole vectors: for A by columns `COPY_A`, `COPY_B` and both, for A by
+    /// rows `COPY_B`. None on a machine with one lane, where nothing is packed.
+    pub copying: Option<([Microkernel<V, E>; 3], Microkernel<V, E>)>,
+}
 
 /// The microkernels of one ISA and element type.
 pub struct Table<V: 'static, E: 'static> {
@@ -225,33 +362,70 @@ pub struct Table<V: 'static, E: 'static> {
     pub kernels: &'static [&'static [Variants<V, E>]],
 }
 
+impl<V: Vector<E>, E: Element> Table<V, E> {
+    /// The kernel for a strip of `nrv` vectors and `mr` rows; what it copies: A, B.
+    #[inline(always)]
+    pub fn kernel(
+        &self,
+        (nrv, mr): (usize, usize),
+        by_rows: bool,
+        tail: bool,
+        copies: (bool, bool),
+    ) -> Microkernel<V, E> {
+        let variants = &self.kernels[nrv - 1][mr - 1];
+        match (copies, &variants.copying) {
+            ((false, true), Some((_, copies_b))) if by_rows => *copies_b,
+            ((true, false), Some(([copies_a, ..], _))) => *copies_a,
+            ((false, true), Some(([_, copies_b, _], _))) => *copies_b,
+            ((true, true), Some(([.., copies_both], _))) => *copies_both,
+            _ => variants.plain[usize::from(by_rows)][usize::from(tail)],
+        }
+    }
+}
+
 /// A table by its tiles: for each number of vectors the numbers of rows.
 macro_rules! table {
-    ($name:ident, $doc:literal, $by_rows:literal, $($nrv:literal: $($mr:literal)*;)*) => {
+    ($name:ident, $doc:literal, $kind:ident, $($nrv:literal: $($mr:literal)*;)*) => {
         impl<V: Vector<E>, E: Element> Table<V, E> {
             #[doc = $doc]
-            pub const $name: Self = Table { kernels: &[$(table!(@row $by_rows, $nrv: $($mr)*)),*] };
+            pub const $name: Self = Table { kernels: &[$(table!(@row $kind, $nrv: $($mr)*)),*] };
         }
     };
-    (@row $by_rows:literal, $nrv:literal: $($mr:literal)*) => {
-        &[$([
-            [tile::<V, E, $mr, $nrv, false, false>, tile::<V, E, $mr, $nrv, true, false>],
-            [tile::<V, E, $mr, $nrv, false, $by_rows>, tile::<V, E, $mr, $nrv, true, $by_rows>],
-        ]),*]
+    (@row $kind:ident, $nrv:literal: $($mr:literal)*) => {
+        &[$(Variants {
+            plain: [table!(@tails $mr, $nrv, false), table!(@tails $mr, $nrv, table!(@rows $kind))],
+            copying: table!(@copying $kind, $mr, $nrv),
+        }),*]
+    };
+    (@tails $mr:literal, $nrv:literal, $by_rows:expr) => {
+        [tile::<V, E, $mr, $nrv, false, { $by_rows }, 0>, tile::<V, E, $mr, $nrv, true, { $by_rows }, 0>]
+    };
+    // With one lane strides are free: one kernel serves both orders of A.
+    (@rows lanes) => { true };
+    (@rows scalar) => { false };
+    (@copying scalar, $mr:literal, $nrv:literal) => { None };
+    (@copying lanes, $mr:literal, $nrv:literal) => {
+        Some((
+            [
+                tile::<V, E, $mr, $nrv, false, false, COPY_A>,
+                tile::<V, E, $mr, $nrv, false, false, COPY_B>,
+                tile::<V, E, $mr, $nrv, false, false, { COPY_A | COPY_B }>,
+            ],
+            tile::<V, E, $mr, $nrv, false, true, COPY_B>,
+        ))
     };
 }
 
-table!(WIDE, "For 32 registers.", true,
+table!(WIDE, "For 32 registers.", lanes,
     1: 1 2 3 4 5 6 7 8;
     2: 1 2 3 4 5 6 7 8;
     3: 1 2 3 4 5 6 7 8;
 );
-table!(NARROW, "For 16 registers.", true,
+table!(NARROW, "For 16 registers.", lanes,
     1: 1 2 3 4 5 6;
     2: 1 2 3 4 5 6;
 );
-// With one lane strides are free: one kernel serves both orders of A.
-table!(SCALAR, "For one lane.", false,
+table!(SCALAR, "For one lane.", scalar,
     1: 1 2 3 4;
     2: 1 2 3 4;
     3: 1 2 3 4;

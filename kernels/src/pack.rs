@@ -7,8 +7,12 @@
 //!     [ b10 b11 … b1,NR ]  k = 1           [ a01 a11 … aMR,1 ]  k = 1
 //! ```
 
+use core::array::from_fn;
+use core::ops::Range;
+
 use trine_core::Element;
 
+use crate::plan::Order;
 use crate::vector::Vector;
 
 /// How many values of k are packed at a time.
@@ -27,6 +31,16 @@ impl<E> Source<E> {
     #[inline(always)]
     pub fn t(self) -> Self {
         Source { ptr: self.ptr, row: self.col, col: self.row }
+    }
+
+    /// How it lies in memory.
+    #[inline(always)]
+    pub fn order(&self) -> Order {
+        match (self.row, self.col) {
+            (_, 1) => Order::Rows,
+            (1, _) => Order::Columns,
+            _ => Order::Scattered,
+        }
     }
 
     /// The part that begins at (i, j).
@@ -52,9 +66,7 @@ pub unsafe fn strip<V: Vector<E>, E: Element>(
         #[inline(always)]
         // SAFETY: the contract is the same.
         || unsafe {
-            if b.col == 1 {
-                strip_rows(v, b, len, cols, to, width);
-            } else if b.row == 1 {
+            if b.row == 1 {
                 strip_transposed(v, b, len, cols, to, width);
             } else {
                 strip_any(b, len, cols, to, width);
@@ -63,33 +75,7 @@ pub unsafe fn strip<V: Vector<E>, E: Element>(
     );
 }
 
-/// Rows are contiguous: copied.
-#[inline(always)]
-unsafe fn strip_rows<V: Vector<E>, E: Element>(
-    v: V,
-    b: Source<E>,
-    len: usize,
-    cols: usize,
-    to: *mut E,
-    width: usize,
-) {
-    let (whole, rest) = (cols / V::LANES, cols % V::LANES);
-    let tail = v.tail(rest.max(1));
-    for k in 0..len {
-        let (from, to) = (b.at(k, 0).ptr, to.wrapping_add(k * width));
-        // SAFETY: row k of B, and row k of the strip.
-        unsafe {
-            for j in 0..whole {
-                v.store_at(to.add(j * V::LANES), v.load_at(from.add(j * V::LANES)));
-            }
-            if rest > 0 {
-                v.store_at(to.add(whole * V::LANES), v.load_tail(from.add(whole * V::LANES), tail));
-            }
-        }
-    }
-}
-
-/// Columns are contiguous: transposed block by block in registers.
+/// Columns are contiguous: transposed piece by piece in registers.
 #[inline(always)]
 unsafe fn strip_transposed<V: Vector<E>, E: Element>(
     v: V,
@@ -99,50 +85,90 @@ unsafe fn strip_transposed<V: Vector<E>, E: Element>(
     to: *mut E,
     width: usize,
 ) {
-    let lanes = V::LANES;
-    for j in (0..cols).step_by(lanes) {
-        for k in (0..len).step_by(lanes) {
-            let (from, to) = (b.at(k, j).ptr, to.wrapping_add(k * width + j));
-            let (ks, js) = (lanes.min(len - k), lanes.min(cols - j));
-            // SAFETY: a block of B of js columns and ks rows, and its place in the strip.
-            unsafe {
-                if ks == lanes && js == lanes {
-                    v.transpose(from, b.col, to, width);
-                } else {
-                    partial_block(v, (from, b.col), (ks, js), to, width);
-                }
+    for j in (0..cols).step_by(V::LANES) {
+        // SAFETY: some columns of B, and their place in the strip.
+        unsafe {
+            turned(
+                v,
+                b.at(0, j),
+                0..len,
+                V::LANES.min(cols - j),
+                #[inline(always)]
+                |k, row| {
+                    v.store_at(to.wrapping_add(k * width + j), row);
+                },
+            );
+        }
+    }
+}
+
+/// Rows `ks` of at most LANES contiguous columns of B, one vector after the other: `put(k, row)`.
+/// What lies behind the last column is any value.
+///
+/// # Safety
+/// `cols` columns of B can be read up to the end of `ks`.
+#[inline(always)]
+pub unsafe fn turned<V: Vector<E>, E: Element>(
+    v: V,
+    b: Source<E>,
+    ks: Range<usize>,
+    cols: usize,
+    mut put: impl FnMut(usize, V::V),
+) {
+    let piece = 16 / E::BYTES;
+    let mut k = ks.start;
+    // SAFETY: LANES columns of B, or the last one again where there are fewer.
+    unsafe {
+        if cols == V::LANES {
+            // Few pointers, so that the rest is in the addresses of the loads.
+            let first: [*const E; 4] = from_fn(|l| b.ptr.wrapping_add(l * piece * b.col));
+            while ks.end - k >= V::LANES {
+                v.turn(
+                    #[inline(always)]
+                    |l, q| first[l].wrapping_add(k).wrapping_add(q * b.col),
+                    #[inline(always)]
+                    |i, row| put(k + i, row),
+                );
+                k += V::LANES;
             }
         }
+        let column = |l: usize, q: usize| b.ptr.wrapping_add((l * piece + q).min(cols - 1) * b.col);
+        while ks.end - k >= piece {
+            v.turn_piece(
+                #[inline(always)]
+                |l, q| column(l, q).wrapping_add(k),
+                #[inline(always)]
+                |i, row| put(k + i, row),
+            );
+            k += piece;
+        }
+        if k < ks.end && ks.end >= piece {
+            // The last piece begins before what is still missing.
+            let from = ks.end - piece;
+            v.turn_piece(
+                #[inline(always)]
+                |l, q| column(l, q).wrapping_add(from),
+                #[inline(always)]
+                |i, row| {
+                    if from + i >= k {
+                        put(from + i, row);
+                    }
+                },
+            );
+            k = ks.end;
+        }
+        for k in k..ks.end {
+            let mut row = [E::ZERO; MOST_LANES];
+            for (j, to) in row.iter_mut().enumerate().take(cols) {
+                *to = *b.at(k, j).ptr;
+            }
+            put(k, v.load_at(row.as_ptr()));
+        }
     }
 }
 
-/// A block that is not whole: through a block in memory that is.
-#[inline(always)]
-unsafe fn partial_block<V: Vector<E>, E: Element>(
-    v: V,
-    (from, from_row): (*const E, usize),
-    (ks, js): (usize, usize),
-    to: *mut E,
-    width: usize,
-) {
-    let mut block = [[E::ZERO; MOST_LANES]; MOST_LANES];
-    let mut turned = [[E::ZERO; MOST_LANES]; MOST_LANES];
-    let tail = v.tail(ks);
-    // SAFETY: js contiguous pieces of ks elements are read, ks rows of LANES elements written; a
-    // vector has at most MOST_LANES lanes.
-    unsafe {
-        for (j, row) in block.iter_mut().enumerate().take(js) {
-            v.store_at(row.as_mut_ptr(), v.load_tail(from.add(j * from_row), tail));
-        }
-        v.transpose(block.as_ptr().cast(), MOST_LANES, turned.as_mut_ptr().cast(), MOST_LANES);
-        for (k, row) in turned.iter().enumerate().take(ks) {
-            v.store_at(to.add(k * width), v.load_at(row.as_ptr()));
-        }
-    }
-}
-
-/// The widest vector there is.
-const MOST_LANES: usize = 16;
+/// The most lanes of a vector.
+pub const MOST_LANES: usize = 16;
 
 /// Any strides.
 unsafe fn strip_any<E: Element>(b: Source<E>, len: usize, cols: usize, to: *mut E, width: usize) {
@@ -157,44 +183,12 @@ unsafe fn strip_any<E: Element>(b: Source<E>, len: usize, cols: usize, to: *mut 
 /// One micropanel of A: `rows × len` to `to`, columns `rows` apart.
 ///
 /// # Safety
-/// A can be read as `rows × len`; `to` has room for `rows · len + LANES` elements.
-pub unsafe fn micropanel<V: Vector<E>, E: Element>(v: V, a: Source<E>, rows: usize, len: usize, to: *mut E) {
-    if a.row == 1 {
-        v.vectorize(
-            #[inline(always)]
-            // SAFETY: the contract is the same.
-            || unsafe { micropanel_columns(v, a, rows, len, to) },
-        );
-    } else {
-        for k in 0..len {
-            for i in 0..rows {
-                // SAFETY: element (i, k) of A, and its place in the micropanel.
-                unsafe { *to.add(k * rows + i) = *a.at(i, k).ptr };
-            }
-        }
-    }
-}
-
-/// Columns are contiguous: copied.
-#[inline(always)]
-unsafe fn micropanel_columns<V: Vector<E>, E: Element>(
-    v: V,
-    a: Source<E>,
-    rows: usize,
-    len: usize,
-    to: *mut E,
-) {
-    let (whole, rest) = ((rows - 1) / V::LANES, (rows - 1) % V::LANES + 1);
-    let tail = v.tail(rest);
+/// A can be read as `rows × len`; `to` has room for as many elements.
+pub unsafe fn micropanel<E: Element>(a: Source<E>, rows: usize, len: usize, to: *mut E) {
     for k in 0..len {
-        let (from, to) = (a.at(0, k).ptr, to.wrapping_add(k * rows));
-        // SAFETY: `rows` elements of column k. What the last vector writes beyond them is
-        // overwritten by the next column, or lies in the room behind the last.
-        unsafe {
-            for i in 0..whole {
-                v.store_at(to.add(i * V::LANES), v.load_at(from.add(i * V::LANES)));
-            }
-            v.store_at(to.add(whole * V::LANES), v.load_tail(from.add(whole * V::LANES), tail));
+        for i in 0..rows {
+            // SAFETY: element (i, k) of A, and its place in the micropanel.
+            unsafe { *to.add(k * rows + i) = *a.at(i, k).ptr };
         }
     }
 }

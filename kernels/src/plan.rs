@@ -92,6 +92,52 @@ impl Tile {
     pub const fn nr(&self) -> usize {
         self.nrv * self.lanes
     }
+
+    /// The strips of `n` columns: as wide as can be, but none of a single vector if two of two
+    /// vectors do as well; at last one whose last vector is partial.
+    #[inline(always)]
+    pub fn strips(self, n: usize) -> impl Iterator<Item = Strips> {
+        let vectors = n.div_ceil(self.lanes);
+        let (mut wide, rest) = (vectors / self.nrv, vectors % self.nrv);
+        let mut narrow = (rest, (rest > 0) as usize);
+        if rest == 1 && self.nrv == 3 && wide > 0 {
+            (wide, narrow) = (wide - 1, (2, 2));
+        }
+        let mut parts = [(self.nrv, wide), narrow, (0, 0)];
+        let last = (n + self.lanes - 1) % self.lanes + 1;
+        if last < self.lanes {
+            let part = usize::from(narrow.1 > 0);
+            parts[part].1 -= 1;
+            parts[2] = (parts[part].0, 1);
+        }
+        let mut j = 0;
+        parts.into_iter().enumerate().filter(|(_, (_, count))| *count > 0).map(move |(i, (nrv, count))| {
+            let strips = Strips {
+                j,
+                width: nrv * self.lanes,
+                count,
+                tail: i == 2,
+                last: if i == 2 { last } else { self.lanes },
+            };
+            j += count * strips.width;
+            strips
+        })
+    }
+}
+
+/// Neighbouring strips of the same width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strips {
+    /// Where they begin.
+    pub j: usize,
+    /// Columns of each, in whole vectors.
+    pub width: usize,
+    /// How many.
+    pub count: usize,
+    /// Whether the last vector is partial.
+    pub tail: bool,
+    /// Columns in the last vector.
+    pub last: usize,
 }
 
 /// What a product looks like to the planner: `m × k` times `k × n`, in the orientation in
@@ -106,8 +152,8 @@ pub struct Product {
     pub k: usize,
     /// How A lies in memory.
     pub a: Order,
-    /// Whether the rows of B are contiguous.
-    pub b_by_rows: bool,
+    /// How B lies in memory.
+    pub b: Order,
 }
 
 /// How a matrix lies in memory.
@@ -128,45 +174,105 @@ pub struct Loops {
     pub mc: usize,
     /// Columns of B in a panel.
     pub nc: usize,
-    /// Whether A goes through scratch memory.
-    pub pack_a: bool,
-    /// Whether B goes through scratch memory.
-    pub pack_b: bool,
+    /// How the kernels get at A.
+    pub a: Access,
+    /// How the kernels get at B.
+    pub b: Access,
+    /// Values of k that are added in one pass over the columns of B.
+    pub slice: usize,
+    /// Whether C is so large that it is fetched before it is needed.
+    pub fetch: bool,
+}
+
+/// How the kernels get at an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Where it lies.
+    Direct,
+    /// Where it lies for the first tile, which copies it into scratch memory for the others.
+    Copied,
+    /// It is brought into their order first, in scratch memory: they cannot read it as it is.
+    Packed,
+}
+
+impl Access {
+    /// Whether it goes through scratch memory.
+    pub const fn is_direct(self) -> bool {
+        matches!(self, Access::Direct)
+    }
+
+    const fn new(packed: bool, copied: bool) -> Self {
+        if packed {
+            Access::Packed
+        } else if copied {
+            Access::Copied
+        } else {
+            Access::Direct
+        }
+    }
 }
 
 impl Loops {
     /// The loops for a product.
     pub const fn new(p: Product, tile: Tile, blocking: Blocking, bytes: usize) -> Self {
-        let lanes = tile.lanes > 1;
-        // The kernels read A by rows or by columns, and B by rows.
-        let must_a = lanes && matches!(p.a, Order::Scattered);
-        let must_b = lanes && !p.b_by_rows;
-        let (pack_a, pack_b) = match blocking.packing {
-            Packing::Always => (true, true),
-            Packing::Never => (must_a, must_b),
-            Packing::Auto => (must_a || lanes && a_pays(p, tile, bytes), must_b || lanes && b_pays(p, bytes)),
+        let mut loops = Loops {
+            mc: at_least(p.m, 1),
+            nc: at_least(p.n, 1),
+            a: Access::Direct,
+            b: Access::Direct,
+            slice: K_BLOCK,
+            fetch: p.m.saturating_mul(p.n).saturating_mul(bytes) > 16 << 10,
         };
-        Loops {
-            mc: at_least(if pack_a { at_most(blocking.mc, p.m) } else { p.m }, 1),
-            nc: at_least(if pack_b { at_most(blocking.nc, p.n) } else { p.n }, 1),
-            pack_a,
-            pack_b,
+        if tile.lanes == 1 {
+            // Strides are free.
+            return loops;
         }
+        let (pays_a, pays_b) = match blocking.packing {
+            // The first strip copies A: it has to be a whole one.
+            Packing::Always => (matches!(p.a, Order::Columns) && p.n > tile.nr(), true),
+            Packing::Never => (false, false),
+            Packing::Auto => (a_pays(p, tile, bytes), b_pays(p, tile, bytes)),
+        };
+        loops.a = Access::new(matches!(p.a, Order::Scattered), pays_a);
+        loops.b = Access::new(!matches!(p.b, Order::Rows), pays_b);
+        if p.m <= FEW && loops.a.is_direct() && can_slice(p, tile, blocking.packing, bytes) {
+            loops.slice = SLICE;
+            loops.nc = at_most(PARTIAL / at_least(p.m, 1) / tile.nr() * tile.nr(), loops.nc);
+            return loops;
+        }
+        if !loops.a.is_direct() {
+            loops.mc = at_least(at_most(blocking.mc, p.m), 1);
+        }
+        if !loops.b.is_direct() {
+            loops.nc = at_least(at_most(blocking.nc, p.n), 1);
+        }
+        loops
     }
 
-    /// Where the panel of B begins, behind the block of A, and where it ends.
-    pub const fn regions(&self, p: Product, tile: Tile) -> (usize, usize) {
+    /// Whether a block of the sum takes more than one pass.
+    pub const fn is_sliced(&self) -> bool {
+        self.slice < K_BLOCK
+    }
+
+    /// Where the panel of B begins, behind the block of A, where the unfinished sums begin, and where they end.
+    pub const fn regions(&self, p: Product, tile: Tile, packing: Packing, bytes: usize) -> [usize; 3] {
         let k = at_most(p.k, K_BLOCK);
-        let a = if self.pack_a {
+        let a = if !self.a.is_direct() {
             let rows = at_most(self.mc, p.m);
             line(rows.saturating_mul(k).saturating_add(rows.div_ceil(tile.mr).saturating_mul(tile.lanes)))
         } else {
             0
         };
+        // A part of the product may have few rows where the whole has many, but no more columns.
+        let partial = if can_slice(p, tile, packing, bytes) {
+            at_most(p.n.div_ceil(tile.lanes).saturating_mul(tile.lanes * FEW), PARTIAL)
+        } else {
+            0
+        };
         let panel = self.nc.div_ceil(tile.nr()).saturating_mul(tile.nr());
         let n = at_most(panel, p.n.div_ceil(tile.lanes).saturating_mul(tile.lanes));
-        let b = if self.pack_b { line(n.saturating_mul(k)) } else { 0 };
-        (a, a.saturating_add(b))
+        let b = if self.b.is_direct() { 0 } else { line(n.saturating_mul(k)) };
+        [a, a.saturating_add(b), a.saturating_add(b).saturating_add(line(partial))]
     }
 }
 
@@ -184,9 +290,13 @@ pub const fn gemm_scratch(
     while case < 12 {
         let (m, n) = if case & 1 == 0 { (m, n) } else { (n, m) };
         let a = [Order::Rows, Order::Columns, Order::Scattered][case / 4];
-        let p = Product { m, n, k, a, b_by_rows: case & 2 == 0 };
+        let b = if case & 2 == 0 { Order::Rows } else { Order::Scattered };
+        let p = Product { m, n, k, a, b };
         let loops = Loops::new(p, tile, blocking, bytes);
-        most = at_least(loops.regions(p, tile).1.saturating_add(tile_scratch(tile)), most);
+        most = at_least(
+            loops.regions(p, tile, blocking.packing, bytes)[2].saturating_add(tile_scratch(tile)),
+            most,
+        );
         case += 1;
     }
     most
@@ -203,18 +313,38 @@ pub const fn line(elements: usize) -> usize {
     elements.div_ceil(16).saturating_mul(16)
 }
 
-/// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away
-/// from the next. A copy pays if many strips read it, or if a long sum has more lines than L1 has room for.
-const fn a_pays(p: Product, tile: Tile, bytes: usize) -> bool {
-    let strips = p.n.div_ceil(tile.nr());
-    let large = p.m.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > 64 << 10;
-    matches!(p.a, Order::Columns) && large && (strips > 5 || p.k >= K_BLOCK / 2 && strips > 2)
+/// So few rows that the columns of a tile, a few cache lines of each row of B, are too little to be
+/// read at a time.
+const FEW: usize = 2;
+
+/// Values of k that are added in one pass over few long rows: B is read from end to end in as many
+/// streams, and the sums go to L1 and back once for each pass.
+const SLICE: usize = 8;
+
+/// Elements of unfinished sums: half of a small L1.
+const PARTIAL: usize = 4096;
+
+/// Whether few rows of this product would be computed in slices: B must be worth reading in order.
+const fn can_slice(p: Product, tile: Tile, packing: Packing, bytes: usize) -> bool {
+    let large = match packing {
+        Packing::Always => false,
+        Packing::Never => true,
+        Packing::Auto => p.n.saturating_mul(p.k).saturating_mul(bytes) > 64 << 10,
+    };
+    tile.lanes > 1 && matches!(p.b, Order::Rows) && p.n > 2 * tile.nr() && large
 }
 
-/// Every element of B is read once for each tile of rows; a copy of it costs as much as about
-/// two of them, and saves what strides cost in L1 and TLB.
-const fn b_pays(p: Product, bytes: usize) -> bool {
-    p.m >= 96 && p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > 128 << 10
+/// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away
+/// from the next. A copy costs little beside the tiles of the first strip.
+const fn a_pays(p: Product, tile: Tile, bytes: usize) -> bool {
+    let large = p.m.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > 64 << 10;
+    matches!(p.a, Order::Columns) && large && p.n.div_ceil(tile.nr()) > 6
+}
+
+/// B by rows: a copy costs little beside the first tile of rows, and saves the others what strides
+/// cost in L1 and TLB.
+const fn b_pays(p: Product, tile: Tile, bytes: usize) -> bool {
+    p.m.div_ceil(tile.mr) >= 48 && p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > 512 << 10
 }
 
 pub(crate) const fn at_least(x: usize, least: usize) -> usize {

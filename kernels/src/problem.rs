@@ -132,14 +132,9 @@ impl<E: Element> Problem<E> {
             m: self.m,
             n: self.n,
             k: self.k,
-            a: match (self.a.row, self.a.col) {
-                (_, 1) => Order::Rows,
-                (1, _) => Order::Columns,
-                // Of a single row only the distance along k counts.
-                _ if self.m == 1 => Order::Columns,
-                _ => Order::Scattered,
-            },
-            b_by_rows: self.b.col == 1,
+            // Of a single row only the distance along k counts.
+            a: if self.m == 1 && self.a.col != 1 { Order::Columns } else { self.a.order() },
+            b: self.b.order(),
         }
     }
 

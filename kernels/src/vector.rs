@@ -30,12 +30,18 @@ pub trait Vector<E: Element>: Lanes<E> + Send + Sync + 'static {
     /// The elements of `tail` can be written at `p`.
     unsafe fn store_tail(self, p: *mut E, tail: Self::Tail, v: Self::V);
 
-    /// `LANES × LANES` elements, rows `from_row` apart, to columns: row i of the result, at
-    /// `to + i·to_row`, is column i of the source.
+    /// Transposes `LANES × LANES` elements in registers: `put(i, v)` gets column i, in order. Row
+    /// `l·(16/BYTES) + q` begins at `row(l, q)`.
     ///
     /// # Safety
-    /// Both blocks can be accessed in full, and do not overlap.
-    unsafe fn transpose(self, from: *const E, from_row: usize, to: *mut E, to_row: usize);
+    /// `LANES` elements of each row can be read.
+    unsafe fn turn(self, row: impl Fn(usize, usize) -> *const E, put: impl FnMut(usize, Self::V));
+
+    /// The same with the first 16 bytes of each row only.
+    ///
+    /// # Safety
+    /// 16 bytes of each row can be read.
+    unsafe fn turn_piece(self, row: impl Fn(usize, usize) -> *const E, put: impl FnMut(usize, Self::V));
 
     /// Asks for the cache line at `p`, which may be any address. May do nothing.
     fn prefetch(self, p: *const E);
@@ -53,11 +59,16 @@ pub struct Pulp<S>(pub S);
 
 /// What pulp's `Simd` lacks, for one element type.
 pub trait Extra<E: Element>: Simd {
-    /// See [`Vector::transpose`].
+    /// See [`Vector::turn`], for the first `16·PIECES` bytes of each row.
     ///
     /// # Safety
     /// As there.
-    unsafe fn transpose(self, from: *const E, from_row: usize, to: *mut E, to_row: usize);
+    unsafe fn turn<const PIECES: usize>(
+        self,
+        row: impl Fn(usize, usize) -> *const E,
+        put: impl FnMut(usize, <Pulp<Self> as Lanes<E>>::V),
+    ) where
+        Pulp<Self>: Lanes<E>;
 
     /// See [`Vector::prefetch`].
     #[inline(always)]
@@ -197,9 +208,20 @@ macro_rules! pulp_lanes {
                 unsafe { self.0.$store(tail, p, v) }
             }
             #[inline(always)]
-            unsafe fn transpose(self, from: *const $e, from_row: usize, to: *mut $e, to_row: usize) {
+            unsafe fn turn(self, row: impl Fn(usize, usize) -> *const $e, put: impl FnMut(usize, S::$v)) {
                 // SAFETY: the contract is the same.
-                unsafe { Extra::<$e>::transpose(self.0, from, from_row, to, to_row) }
+                unsafe {
+                    match size_of::<S::$v>() {
+                        64 => Extra::<$e>::turn::<4>(self.0, row, put),
+                        32 => Extra::<$e>::turn::<2>(self.0, row, put),
+                        _ => Extra::<$e>::turn::<1>(self.0, row, put),
+                    }
+                }
+            }
+            #[inline(always)]
+            unsafe fn turn_piece(self, row: impl Fn(usize, usize) -> *const $e, put: impl FnMut(usize, S::$v)) {
+                // SAFETY: the contract is the same.
+                unsafe { Extra::<$e>::turn::<1>(self.0, row, put) }
             }
             #[inline(always)]
             fn prefetch(self, p: *const $e) {

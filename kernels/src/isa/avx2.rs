@@ -3,6 +3,7 @@
 //! loads (4 cycles).
 
 use core::arch::x86_64::*;
+use core::mem::transmute;
 
 use pulp::Simd;
 use pulp::x86::V3;
@@ -13,13 +14,17 @@ use crate::vector::{Extra, Pulp};
 
 impl Extra<f32> for V3 {
     #[inline(always)]
-    unsafe fn transpose(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-        // SAFETY: the token proves the ISA; the caller says that both 8×8 blocks can be accessed.
+    unsafe fn turn<const PIECES: usize>(
+        self,
+        row: impl Fn(usize, usize) -> *const f32,
+        mut put: impl FnMut(usize, Self::f32s),
+    ) {
+        // SAFETY: the token proves the ISA; the caller says that the pieces can be read; a
+        // register of pulp's and one of the compiler's are the same.
         unsafe {
-            transpose::quads(
-                2,
+            transpose::quads::<_, PIECES>(
                 |c, q| {
-                    let piece = |l: usize| _mm_loadu_ps(from.add((4 * l + q) * from_row + 4 * c));
+                    let piece = |l: usize| _mm_loadu_ps(row(l, q).add(4 * c));
                     _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(piece(0)), piece(1))
                 },
                 (|a, b| _mm256_unpacklo_ps(a, b), |a, b| _mm256_unpackhi_ps(a, b)),
@@ -27,7 +32,7 @@ impl Extra<f32> for V3 {
                     |a, b| _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b))),
                     |a, b| _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b))),
                 ),
-                |i, v| _mm256_storeu_ps(to.add(i * to_row), v),
+                |i, v| put(i, transmute(v)),
             );
         }
     }
@@ -37,18 +42,22 @@ impl Extra<f32> for V3 {
 
 impl Extra<f64> for V3 {
     #[inline(always)]
-    unsafe fn transpose(self, from: *const f64, from_row: usize, to: *mut f64, to_row: usize) {
-        // SAFETY: the token proves the ISA; the caller says that both 4×4 blocks can be accessed.
+    unsafe fn turn<const PIECES: usize>(
+        self,
+        row: impl Fn(usize, usize) -> *const f64,
+        mut put: impl FnMut(usize, Self::f64s),
+    ) {
+        // SAFETY: the token proves the ISA; the caller says that the pieces can be read; a
+        // register of pulp's and one of the compiler's are the same.
         unsafe {
-            transpose::pairs(
-                2,
+            transpose::pairs::<_, PIECES>(
                 |c, q| {
-                    let piece = |l: usize| _mm_loadu_pd(from.add((2 * l + q) * from_row + 2 * c));
+                    let piece = |l: usize| _mm_loadu_pd(row(l, q).add(2 * c));
                     _mm256_insertf128_pd::<1>(_mm256_castpd128_pd256(piece(0)), piece(1))
                 },
                 |a, b| _mm256_unpacklo_pd(a, b),
                 |a, b| _mm256_unpackhi_pd(a, b),
-                |i, v| _mm256_storeu_pd(to.add(i * to_row), v),
+                |i, v| put(i, transmute(v)),
             );
         }
     }

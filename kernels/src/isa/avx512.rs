@@ -3,6 +3,7 @@
 //! on two ports) 11 loads (5½ cycles).
 
 use core::arch::x86_64::*;
+use core::mem::transmute;
 
 use pulp::Simd;
 use pulp::x86::V4;
@@ -13,15 +14,17 @@ use crate::vector::{Extra, Pulp};
 
 impl Extra<f32> for V4 {
     #[inline(always)]
-    unsafe fn transpose(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-        // SAFETY: the token proves the ISA; the caller says that both 16×16 blocks can be accessed.
+    unsafe fn turn<const PIECES: usize>(
+        self,
+        row: impl Fn(usize, usize) -> *const f32,
+        mut put: impl FnMut(usize, Self::f32s),
+    ) {
+        // SAFETY: the token proves the ISA; the caller says that the pieces can be read; a
+        // register of pulp's and one of the compiler's are the same.
         unsafe {
-            // Few pointers, so that the rest is in the addresses of the loads.
-            let four = [0, 1, 2, 3].map(|l| from.wrapping_add(4 * l * from_row));
-            transpose::quads(
-                4,
+            transpose::quads::<_, PIECES>(
                 |c, q| {
-                    let piece = |l: usize| _mm_loadu_ps(four[l].wrapping_add(q * from_row).add(4 * c));
+                    let piece = |l: usize| _mm_loadu_ps(row(l, q).add(4 * c));
                     let v = _mm512_castps128_ps512(piece(0));
                     let v = _mm512_insertf32x4::<1>(v, piece(1));
                     let v = _mm512_insertf32x4::<2>(v, piece(2));
@@ -32,7 +35,7 @@ impl Extra<f32> for V4 {
                     |a, b| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))),
                     |a, b| _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))),
                 ),
-                |i, v| _mm512_storeu_ps(to.add(i * to_row), v),
+                |i, v| put(i, transmute(v)),
             );
         }
     }
@@ -42,13 +45,17 @@ impl Extra<f32> for V4 {
 
 impl Extra<f64> for V4 {
     #[inline(always)]
-    unsafe fn transpose(self, from: *const f64, from_row: usize, to: *mut f64, to_row: usize) {
-        // SAFETY: the token proves the ISA; the caller says that both 8×8 blocks can be accessed.
+    unsafe fn turn<const PIECES: usize>(
+        self,
+        row: impl Fn(usize, usize) -> *const f64,
+        mut put: impl FnMut(usize, Self::f64s),
+    ) {
+        // SAFETY: the token proves the ISA; the caller says that the pieces can be read; a
+        // register of pulp's and one of the compiler's are the same.
         unsafe {
-            transpose::pairs(
-                4,
+            transpose::pairs::<_, PIECES>(
                 |c, q| {
-                    let piece = |l: usize| _mm_loadu_pd(from.add((2 * l + q) * from_row + 2 * c));
+                    let piece = |l: usize| _mm_loadu_pd(row(l, q).add(2 * c));
                     let v = _mm512_castpd128_pd512(piece(0));
                     let v = _mm512_insertf64x2::<1>(v, piece(1));
                     let v = _mm512_insertf64x2::<2>(v, piece(2));
@@ -56,7 +63,7 @@ impl Extra<f64> for V4 {
                 },
                 |a, b| _mm512_unpacklo_pd(a, b),
                 |a, b| _mm512_unpackhi_pd(a, b),
-                |i, v| _mm512_storeu_pd(to.add(i * to_row), v),
+                |i, v| put(i, transmute(v)),
             );
         }
     }

@@ -1,6 +1,7 @@
 //! NEON (aarch64): 32 registers of 128 bits. The tile of 8 rows and 3 vectors has 24 accumulators.
 
 use core::arch::aarch64::*;
+use core::mem::transmute;
 
 use pulp::Simd;
 use pulp::aarch64::Neon;
@@ -11,12 +12,16 @@ use crate::vector::{Extra, Pulp};
 
 impl Extra<f32> for Neon {
     #[inline(always)]
-    unsafe fn transpose(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-        // SAFETY: the token proves the ISA; the caller says that both 4×4 blocks can be accessed.
+    unsafe fn turn<const PIECES: usize>(
+        self,
+        row: impl Fn(usize, usize) -> *const f32,
+        mut put: impl FnMut(usize, Self::f32s),
+    ) {
+        // SAFETY: the token proves the ISA; the caller says that the pieces can be read; a
+        // register of pulp's and one of the compiler's are the same.
         unsafe {
-            transpose::quads(
-                1,
-                |_, q| vld1q_f32(from.add(q * from_row)),
+            transpose::quads::<_, PIECES>(
+                |c, q| vld1q_f32(row(0, q).add(4 * c)),
                 (|a, b| vzip1q_f32(a, b), |a, b| vzip2q_f32(a, b)),
                 (
                     |a, b| {
@@ -26,7 +31,7 @@ impl Extra<f32> for Neon {
                         vreinterpretq_f32_f64(vzip2q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)))
                     },
                 ),
-                |i, v| vst1q_f32(to.add(i * to_row), v),
+                |i, v| put(i, transmute(v)),
             );
         }
     }
@@ -41,15 +46,19 @@ impl Extra<f32> for Neon {
 
 impl Extra<f64> for Neon {
     #[inline(always)]
-    unsafe fn transpose(self, from: *const f64, from_row: usize, to: *mut f64, to_row: usize) {
-        // SAFETY: the token proves the ISA; the caller says that both 2×2 blocks can be accessed.
+    unsafe fn turn<const PIECES: usize>(
+        self,
+        row: impl Fn(usize, usize) -> *const f64,
+        mut put: impl FnMut(usize, Self::f64s),
+    ) {
+        // SAFETY: the token proves the ISA; the caller says that the pieces can be read; a
+        // register of pulp's and one of the compiler's are the same.
         unsafe {
-            transpose::pairs(
-                1,
-                |_, q| vld1q_f64(from.add(q * from_row)),
+            transpose::pairs::<_, PIECES>(
+                |c, q| vld1q_f64(row(0, q).add(2 * c)),
                 |a, b| vzip1q_f64(a, b),
                 |a, b| vzip2q_f64(a, b),
-                |i, v| vst1q_f64(to.add(i * to_row), v),
+                |i, v| put(i, transmute(v)),
             );
         }
     }

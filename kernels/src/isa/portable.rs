@@ -165,9 +165,17 @@ impl<E: Element> Vector<E> for Portable {
     }
 
     #[inline(always)]
-    unsafe fn transpose(self, from: *const E, _: usize, to: *mut E, _: usize) {
-        // SAFETY: a block of 1×1.
-        unsafe { *to = *from }
+    unsafe fn turn(self, row: impl Fn(usize, usize) -> *const E, mut put: impl FnMut(usize, E)) {
+        // SAFETY: the one element of the one row.
+        put(0, unsafe { *row(0, 0) });
+    }
+
+    #[inline(always)]
+    unsafe fn turn_piece(self, row: impl Fn(usize, usize) -> *const E, mut put: impl FnMut(usize, E)) {
+        for i in 0..16 / E::BYTES {
+            // SAFETY: an element of the one row.
+            put(i, unsafe { *row(0, 0).add(i) });
+        }
     }
 
     #[inline(always)]
