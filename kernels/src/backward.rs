@@ -131,7 +131,7 @@ fn rooms<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, thre
 fn products_scratch<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, rows: usize, blocking: Blocking) -> usize {
     let Shape { n, d, m } = s.shape;
     let dz = if s.activation == Activation::Identity { s.dy } else { Source { row: m, col: 1, ..s.dy } };
-    let need = |p: Problem<E>| Planned::new(v, p, blocking).scratch();
+    let need = |p: Problem<E>| Planned::new(v, p.oriented(), blocking).scratch();
     let dx = s
         .dx
         .map(|dx| need(Problem::new((rows, d, m), dz, s.w.t(), dx, s.dx_write).part_of(flips(&dx, n, d))));

@@ -17,6 +17,7 @@
 
 use trine_core::{Activation, Element, K_BLOCK};
 
+use crate::direct;
 use crate::elementwise::activate;
 use crate::isa::Kernels;
 use crate::microkernel::{Initial, Microkernel, Tiles};
@@ -49,11 +50,10 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
         }
     }
 
-    /// Plans the problem for this unit.
+    /// Plans a problem in its best orientation for this unit.
     #[inline(always)]
-    pub fn new(v: V, problem: Problem<E>, blocking: Blocking) -> Self {
+    pub fn new(v: V, p: Problem<E>, blocking: Blocking) -> Self {
         const { Self::tables_agree() };
-        let p = problem.oriented();
         let product = p.product();
         let loops = Loops::new(product, Self::TILE, blocking, E::BYTES);
         Planned {
@@ -111,7 +111,12 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     blocking: Blocking,
     (scratch, len): (*mut E, usize),
 ) {
-    let planned = Planned::new(v, problem, blocking);
+    let oriented = problem.oriented();
+    if direct::fits::<V, E>(&oriented, blocking) {
+        // SAFETY: the contract is the same.
+        return unsafe { direct::run(v, &oriented) };
+    }
+    let planned = Planned::new(v, oriented, blocking);
     debug_assert!(planned.scratch() <= len, "a part needs {} of {len}", planned.scratch());
     // SAFETY: the contract is the same.
     unsafe { planned.run(scratch) }
@@ -352,15 +357,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let p = &self.plan.p;
         let c = self.place(i, j);
         (t.c, t.c_row, t.c_col) = (c.ptr, c.row, c.col);
-        t.initial = match (block.first, p.start) {
-            (true, Start::Nothing) => Initial::Nothing,
-            (true, Start::PerColumn(bias)) if V::LANES > 1 || p.c.col == 1 => {
-                Initial::Rows(bias.wrapping_add(j), 0)
-            }
-            (true, Start::PerColumn(bias)) => Initial::Spread(bias.wrapping_add(j)),
-            (true, Start::PerRow(bias)) => Initial::Columns(bias.wrapping_add(i)),
-            _ => Initial::Rows(c.ptr, c.row),
-        };
+        t.initial = p.initial(block.first, (i, j), c);
         let nr = (p.n - j).min(t.strips * width);
         // SAFETY: a part of C (mr × nr), or its copy in scratch memory.
         unsafe {

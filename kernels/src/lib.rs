@@ -10,7 +10,7 @@
 //! defined value ([`trine_core::linear`]), whatever the instruction set, the strides, the batch and
 //! the number of threads. The way of a call, file by file:
 //!
-//! `engine` (checks) → `dispatch` (which unit) → `plan` (which loops) → `gemm`, `backward` (the loops)
+//! `engine` (checks) → `dispatch` (which unit) → `plan` (which loops) → `direct`, `gemm`, `backward` (the loops)
 //! → `pack` → `microkernel` → `elementwise` (activations)
 //!
 //! # Features
@@ -31,6 +31,7 @@ mod caches;
 #[cfg(target_arch = "x86_64")]
 mod cpuid;
 mod describe;
+mod direct;
 mod dispatch;
 mod elementwise;
 mod engine;

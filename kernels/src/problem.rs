@@ -2,6 +2,7 @@
 
 use trine_core::{Activation, Element, Write};
 
+use crate::microkernel::Initial;
 use crate::pack::Source;
 use crate::plan::{Order, Product};
 
@@ -123,6 +124,19 @@ impl<E: Element> Problem<E> {
     #[inline(always)]
     pub fn oriented(self) -> Self {
         if self.flip { self.t() } else { self }
+    }
+
+    /// What the sums at (i, j) begin with, in the first block of k and in later ones, if they are written to `c`.
+    #[inline(always)]
+    pub fn initial(&self, first: bool, (i, j): (usize, usize), c: Target<E>) -> Initial<E> {
+        match (first, self.start) {
+            (true, Start::Nothing) => Initial::Nothing,
+            (true, Start::PerColumn(bias)) if self.c.col == 1 => Initial::Rows(bias.wrapping_add(j), 0),
+            // Columns of C that are no neighbours: with one lane, or on the way to their places.
+            (true, Start::PerColumn(bias)) => Initial::Spread(bias.wrapping_add(j)),
+            (true, Start::PerRow(bias)) => Initial::Columns(bias.wrapping_add(i)),
+            _ => Initial::Rows(c.ptr, c.row),
+        }
     }
 
     /// What the planner has to know.

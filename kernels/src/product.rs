@@ -3,6 +3,7 @@
 
 use trine_core::{Element, Error};
 
+use crate::direct;
 use crate::gemm::{Planned, gemm};
 use crate::isa::Kernels;
 use crate::plan::{Blocking, Tile};
@@ -46,8 +47,14 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     threads: usize,
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
+    let oriented = p.oriented();
+    if direct::fits::<V, E>(&oriented, blocking) {
+        // SAFETY: the contract is the same.
+        unsafe { direct::run(v, &oriented) };
+        return Ok(());
+    }
     let threads = if threads > 1 { worth(&p, threads) } else { 1 };
-    let planned = Planned::new(v, p, blocking);
+    let planned = Planned::new(v, oriented, blocking);
     let each = planned.scratch();
     let room = scratch.get::<E>(threads.saturating_mul(each))?;
     // SAFETY: the contract is the same, and each thread has the scratch memory that the whole needs: a part needs no more (see `gemm`).

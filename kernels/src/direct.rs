@@ -1,0 +1,87 @@
+//! A small product, computed where its operands lie: one block of k, no scratch memory, no plan.
+//!
+//! ```text
+//!     for each run of strips of columns
+//!         for each microtile of rows
+//!             microkernel, then the activation
+//! ```
+//!
+//! The same loops as in `gemm`, without what a small product does not need and would wait for.
+
+use trine_core::{Activation, Element, K_BLOCK};
+
+use crate::elementwise::activate;
+use crate::isa::Kernels;
+use crate::microkernel::{Initial, Tiles};
+use crate::plan::{Blocking, Order, Packing, Tile};
+use crate::problem::Problem;
+
+/// Multiply-adds up to which a product is small: below, no operand is worth a copy.
+const SMALL: usize = 1 << 17;
+
+/// Whether this is for a problem in its best orientation.
+#[inline(always)]
+pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: Blocking) -> bool {
+    let small = p.m.saturating_mul(p.n).saturating_mul(p.k) <= SMALL && p.k <= K_BLOCK;
+    let direct = p.c.col == 1 && p.b.col == 1 && (p.a.col == 1 || p.a.row == 1 || p.m == 1);
+    V::LANES > 1 && small && direct && p.m > 0 && p.n > 0 && p.k > 0 && blocking.packing != Packing::Always
+}
+
+/// Computes it.
+///
+/// # Safety
+/// It [`fits`]; the operands can be accessed as their shapes and strides say; C (and Y) overlap
+/// nothing else, and no two of their elements share a place.
+#[inline(always)]
+pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
+    let tile = const { Tile::of(V::ISA, E::BYTES) };
+    let by_rows = p.a.col == 1;
+    debug_assert!(by_rows || p.product().a == Order::Columns);
+    let relu = p.y.is_none() && p.activation == Activation::Relu;
+    let activates = !relu && (p.activation != Activation::Identity || p.y.is_some());
+    // Tiles of rows as equal as can be; small numbers divide faster.
+    let count = p.m.div_ceil(tile.mr) as u32;
+    let (each, longer) = ((p.m as u32 / count) as usize, (p.m as u32 % count) as usize);
+    for strips in tile.strips(p.n) {
+        let mut t = Tiles {
+            len: p.k,
+            strips: strips.count,
+            a: p.a.ptr,
+            a_row: p.a.row,
+            a_col: p.a.col,
+            b: p.b.ptr.wrapping_add(strips.j),
+            b_row: p.b.row,
+            b_strip: strips.width,
+            b_col: 1,
+            c_col: 1,
+            copy_a: core::ptr::null_mut(),
+            copy_b: core::ptr::null_mut(),
+            c: p.c.ptr.wrapping_add(strips.j),
+            c_row: p.c.row,
+            last: strips.last,
+            sums: core::ptr::null(),
+            sums_row: 0,
+            alpha: p.alpha,
+            initial: Initial::Nothing,
+            relu,
+            fetch: false,
+        };
+        let mut i = 0;
+        for at in 0..count as usize {
+            let mr = each + usize::from(at < longer);
+            t.initial = p.initial(true, (i, strips.j), p.c);
+            let kernel = V::TABLE.kernel((strips.width / V::LANES, mr), by_rows, strips.tail, (false, false));
+            // SAFETY: parts of the operands.
+            unsafe {
+                kernel(v, &t);
+                if activates {
+                    let (c, cols) = (p.c.at(i, strips.j), (strips.count * strips.width).min(p.n - strips.j));
+                    activate(v, p.activation, c.source(), p.y.map_or(c, |y| y.at(i, strips.j)), mr, cols);
+                }
+            }
+            t.a = t.a.wrapping_add(mr * p.a.row);
+            t.c = t.c.wrapping_add(mr * p.c.row);
+            i += mr;
+        }
+    }
+}
