@@ -1,9 +1,8 @@
 //! A small product, computed where its operands lie: one block of k, no scratch memory, no plan.
 //!
 //! ```text
-//!     for each run of strips of columns
-//!         for each microtile of rows
-//!             microkernel, then the activation
+//!     for each run of strips of columns, of microtiles of rows
+//!         microkernel, then the activation
 //! ```
 //!
 //! The same loops as in `gemm`, without what a small product does not need and would wait for.
@@ -40,15 +39,17 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
     let relu = p.y.is_none() && p.activation == Activation::Relu;
     let activates = !relu && (p.activation != Activation::Identity || p.y.is_some());
     // Tiles of rows as equal as can be; small numbers divide faster.
-    let count = p.m.div_ceil(tile.mr) as u32;
-    let (each, longer) = ((p.m as u32 / count) as usize, (p.m as u32 % count) as usize);
+    let (m, count) = (p.m as u32, p.m.div_ceil(tile.mr) as u32);
+    let (each, longer, count) = ((m / count) as usize, (m % count) as usize, count as usize);
     for strips in tile.strips(p.n) {
         let mut t = Tiles {
             len: p.k,
             strips: strips.count,
+            rows: 1,
             a: p.a.ptr,
             a_row: p.a.row,
             a_col: p.a.col,
+            a_tile: 0,
             b: p.b.ptr.wrapping_add(strips.j),
             b_row: p.b.row,
             b_strip: strips.width,
@@ -64,11 +65,14 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
             alpha: p.alpha,
             initial: Initial::Nothing,
             relu,
-            fetch: false,
+            fetch: None,
         };
         let mut i = 0;
-        for at in 0..count as usize {
-            let mr = each + usize::from(at < longer);
+        for (mr, rows) in [(each + 1, longer), (each, count - longer)] {
+            if rows == 0 || mr == 0 {
+                continue;
+            }
+            (t.rows, t.a_tile) = (rows, mr * p.a.row);
             t.initial = p.initial(true, (i, strips.j), p.c);
             let kernel = V::TABLE.kernel((strips.width / V::LANES, mr), by_rows, strips.tail, (false, false));
             // SAFETY: parts of the operands.
@@ -76,12 +80,19 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
                 kernel(v, &t);
                 if activates {
                     let (c, cols) = (p.c.at(i, strips.j), (strips.count * strips.width).min(p.n - strips.j));
-                    activate(v, p.activation, c.source(), p.y.map_or(c, |y| y.at(i, strips.j)), mr, cols);
+                    activate(
+                        v,
+                        p.activation,
+                        c.source(),
+                        p.y.map_or(c, |y| y.at(i, strips.j)),
+                        rows * mr,
+                        cols,
+                    );
                 }
             }
-            t.a = t.a.wrapping_add(mr * p.a.row);
-            t.c = t.c.wrapping_add(mr * p.c.row);
-            i += mr;
+            t.a = t.a.wrapping_add(rows * t.a_tile);
+            t.c = t.c.wrapping_add(rows * mr * p.c.row);
+            i += rows * mr;
         }
     }
 }

@@ -25,6 +25,12 @@ use crate::pack::{self, Source};
 use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, Strips};
 use crate::problem::{Problem, Start, Target};
 
+/// Up to this length of a sum a call of a kernel for each microtile of rows would be felt.
+const SHORT: usize = 64;
+
+/// Elements of C that are worked on at a time where sums are short: half of a small L1.
+const NEAR: usize = 4096;
+
 /// A problem in its best orientation, with its loops.
 pub struct Planned<V, E: Element> {
     v: V,
@@ -150,13 +156,15 @@ impl Block {
     }
 }
 
-/// A microtile of rows: its block's first row, its own first row in it, how many, which tile it is.
+/// Microtiles of rows: their block's first row, their own first row in it, rows of each, which tile
+/// the first is, how many there are.
 #[derive(Clone, Copy)]
 struct Rows {
     ic: usize,
     ir: usize,
     mr: usize,
     at: usize,
+    count: usize,
 }
 
 impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
@@ -188,20 +196,35 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     unsafe fn panel(&self, block: Block, (ic, mc): (usize, usize), (jc, nc): (usize, usize)) {
         let tiles = Pieces::new(mc, Planned::<V, E>::TILE.mr);
         let cols = nc.next_multiple_of(V::LANES);
-        for strips in Planned::<V, E>::TILE.strips(nc) {
-            let panel = self.scratch.wrapping_add(self.plan.regions[0] + strips.j * block.kc);
-            let sums = self.scratch.wrapping_add(self.plan.regions[1] + strips.j);
-            let strips = Strips { j: jc + strips.j, ..strips };
-            for (at, (ir, mr)) in tiles.iter().enumerate() {
+        let together = self.together(block, nc);
+        let mut at = 0;
+        while at < tiles.count {
+            let (ir, mr) = tiles.get(at);
+            let count = tiles.same(at).min(together);
+            for strips in Planned::<V, E>::TILE.strips(nc) {
+                let panel = self.scratch.wrapping_add(self.plan.regions[0] + strips.j * block.kc);
+                let sums = self.scratch.wrapping_add(self.plan.regions[1] + strips.j);
+                let strips = Strips { j: jc + strips.j, ..strips };
                 // SAFETY: parts of the operands, within their shapes.
-                unsafe { self.row(block, strips, panel, (sums, cols), Rows { ic, ir, mr, at }) };
+                unsafe { self.rows(block, strips, panel, (sums, cols), Rows { ic, ir, mr, at, count }) };
             }
+            at += count;
         }
     }
 
-    /// One microtile of rows, some strips of a panel.
+    /// How many microtiles of rows one call of a kernel computes: with long sums, or if operands are
+    /// copied, one; with short ones as many as have their part of C in L1.
     #[inline(always)]
-    unsafe fn row(
+    fn together(&self, block: Block, nc: usize) -> usize {
+        let Loops { a, b, slice, .. } = self.plan.loops;
+        let copies =
+            a == Access::Copied || b == Access::Copied || slice < K_BLOCK || self.plan.is_scattered();
+        if copies || block.kc > SHORT { 1 } else { (NEAR / nc / Planned::<V, E>::TILE.mr).max(1) }
+    }
+
+    /// Some microtiles of rows, some strips of a panel.
+    #[inline(always)]
+    unsafe fn rows(
         &self,
         block: Block,
         strips: Strips,
@@ -211,6 +234,17 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     ) {
         let Loops { a, b, .. } = self.plan.loops;
         let mut t = self.tiles(block, strips);
+        t.rows = rows.count;
+        if self.plan.loops.fetch {
+            // A long sum leaves time for its own part of C, a short one for the strip after the next,
+            // or for the next rows if there are few strips.
+            let near = self.plan.p.n < 8 * Planned::<V, E>::TILE.nr();
+            t.fetch = Some(match (block.kc > SHORT, near) {
+                (true, _) => 0,
+                (false, true) => rows.mr * t.c_row,
+                (false, false) => 2 * strips.width,
+            });
+        }
         if self.plan.loops.is_sliced() {
             // The sums of a slice that is not the last wait in scratch memory.
             let sums = sums.wrapping_add(rows.ir * cols);
@@ -239,6 +273,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
                 Source { ptr: t.copy_a.cast_const(), row: 1, col: rows.mr }
             };
             (t.a, t.a_row, t.a_col) = (source.ptr, source.row, source.col);
+            t.a_tile = if there { rows.mr * source.row } else { rows.mr * block.kc + V::LANES };
             let by_rows = there && self.plan.order == Order::Rows;
             let kernel = V::TABLE.kernel(
                 (strips.width / V::LANES, rows.mr),
@@ -250,7 +285,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             // SAFETY: a part of A (mr × kc), of B (kc × the strips) and of C, or their copies in scratch memory.
             unsafe {
                 if block.closes {
-                    self.microtiles(block, (rows.mr, strips.width), place, kernel, &mut t)
+                    self.microtiles(block, (rows.count * rows.mr, strips.width), place, kernel, &mut t)
                 } else {
                     kernel(self.plan.v, &t)
                 }
@@ -272,9 +307,11 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         Tiles {
             len: block.kc,
             strips: strips.count,
+            rows: 1,
             a: p.a.ptr,
             a_row: p.a.row,
             a_col: p.a.col,
+            a_tile: 0,
             b: b.ptr,
             b_row: b.row,
             b_strip: strips.width * b.col,
@@ -290,7 +327,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             alpha: if block.closes { p.alpha } else { E::ONE },
             initial: Initial::Nothing,
             relu: block.closes && self.is_relu(block),
-            fetch: self.plan.loops.fetch,
+            fetch: None,
         }
     }
 

@@ -29,9 +29,6 @@ use trine_core::Element;
 
 use crate::vector::Vector;
 
-/// Sums from this length on leave time to fetch C before it is needed.
-const LONG: usize = 64;
-
 /// What a sum begins with, after the first block of k (see `trine_core::linear`).
 #[derive(Clone, Copy, Debug)]
 pub enum Initial<E> {
@@ -45,17 +42,20 @@ pub enum Initial<E> {
     Spread(*const E),
 }
 
-/// A row of microtiles: `C[MR×N] = initial + alpha·A[MR×len]·B[len×N]`, strip after strip.
+/// Rows of microtiles: `C[MR×N] = initial + alpha·A[MR×len]·B[len×N]`, strip after strip, row after row.
+/// Only of a single row some operand may be copied, or go on from sums.
 #[derive(Clone, Copy, Debug)]
 pub struct Tiles<E> {
     /// Length of the sum, at most `K_BLOCK`.
     pub len: usize,
-    /// Number of strips of B.
+    /// Number of strips of B, of microtiles of rows of A: for each of these, all strips.
     pub strips: usize,
-    /// A, and the distances between its rows and columns.
+    pub rows: usize,
+    /// A, and the distances between its rows, its columns, its microtiles.
     pub a: *const E,
     pub a_row: usize,
     pub a_col: usize,
+    pub a_tile: usize,
     /// B, and the distances between its rows and between its strips.
     pub b: *const E,
     pub b_row: usize,
@@ -79,11 +79,11 @@ pub struct Tiles<E> {
     pub initial: Initial<E>,
     /// Whether ReLU is applied to the result.
     pub relu: bool,
-    /// Whether C is fetched into the first level before it is needed.
-    pub fetch: bool,
+    /// How far ahead of a tile C is fetched into the first level, if it is.
+    pub fetch: Option<usize>,
 }
 
-/// A microkernel for one tile shape: a row of such tiles.
+/// A microkernel for one tile shape: rows of such tiles.
 pub type Microkernel<V, E> = unsafe fn(V, &Tiles<E>);
 
 /// A is copied: only where its columns are contiguous.
@@ -143,22 +143,32 @@ unsafe fn body<
         }
     }
     let width = NRV * V::LANES;
-    for _ in 0..t.strips {
-        // SAFETY: one strip of B, and its columns of C.
-        unsafe {
-            let mut acc = begin::<V, E, MR, NRV, TAIL>(v, &t, tail);
-            sum::<V, E, MR, NRV, TAIL, COPY>(v, &t, &mut acc, tail);
-            end::<V, E, MR, NRV, TAIL>(v, &t, acc, tail);
+    for _ in 0..t.rows {
+        let mut s = t;
+        for _ in 0..t.strips {
+            // SAFETY: MR rows, one strip of B, and its columns of C.
+            unsafe {
+                let mut acc = begin::<V, E, MR, NRV, TAIL>(v, &s, tail);
+                sum::<V, E, MR, NRV, TAIL, COPY>(v, &s, &mut acc, tail);
+                end::<V, E, MR, NRV, TAIL>(v, &s, acc, tail);
+            }
+            s.b = s.b.wrapping_add(t.b_strip);
+            s.copy_b = s.copy_b.wrapping_add(width * t.len);
+            s.c = s.c.wrapping_add(width * t.c_col);
+            if !s.sums.is_null() {
+                s.sums = s.sums.wrapping_add(width);
+            }
+            s.initial = match s.initial {
+                Initial::Rows(p, row) => Initial::Rows(p.wrapping_add(width * t.c_col), row),
+                Initial::Spread(p) => Initial::Spread(p.wrapping_add(width)),
+                same => same,
+            };
         }
-        t.b = t.b.wrapping_add(t.b_strip);
-        t.copy_b = t.copy_b.wrapping_add(width * t.len);
-        t.c = t.c.wrapping_add(width * t.c_col);
-        if !t.sums.is_null() {
-            t.sums = t.sums.wrapping_add(width);
-        }
+        t.a = t.a.wrapping_add(t.a_tile);
+        t.c = t.c.wrapping_add(MR * t.c_row);
         t.initial = match t.initial {
-            Initial::Rows(p, row) => Initial::Rows(p.wrapping_add(width * t.c_col), row),
-            Initial::Spread(p) => Initial::Spread(p.wrapping_add(width)),
+            Initial::Rows(p, row) => Initial::Rows(p.wrapping_add(MR * row), row),
+            Initial::Columns(p) => Initial::Columns(p.wrapping_add(MR)),
             same => same,
         };
     }
@@ -172,9 +182,7 @@ unsafe fn begin<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, con
     tail: V::Tail,
 ) -> [[V::V; NRV]; MR] {
     let mut acc = [[v.splat(E::ZERO); NRV]; MR];
-    if t.fetch {
-        // A long sum leaves time for its own part of C, a short one for that of the strip after the next.
-        let ahead = if t.len >= LONG { 0 } else { 2 * NRV * V::LANES * t.c_col };
+    if let Some(ahead) = t.fetch {
         each::<MR, NRV>(|i, j| v.prefetch(t.c.wrapping_add(ahead + i * t.c_row + j * V::LANES * t.c_col)));
     }
     if !t.sums.is_null() {

@@ -382,6 +382,12 @@ impl Pieces {
         (i * self.each + longer_before, self.each + (i < self.longer) as usize)
     }
 
+    /// How many pieces from i on have the same length.
+    #[inline(always)]
+    pub const fn same(&self, i: usize) -> usize {
+        if i < self.longer { self.longer - i } else { self.count - i }
+    }
+
     /// Start and length of each.
     #[inline(always)]
     pub fn iter(self) -> impl Iterator<Item = (usize, usize)> {
