@@ -4,8 +4,10 @@ pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod data;
+pub mod images;
 pub mod machine;
 pub mod measure;
+pub mod parallel;
 pub mod peak;
 pub mod report;
 pub mod scenario;
@@ -15,6 +17,7 @@ pub mod storage;
 pub mod table;
 pub mod timed;
 pub mod train;
+pub mod training;
 pub mod verify;
 pub mod workload;
 
