@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use trine_core::Shape;
 
+use crate::picture::args::PebbleArgs;
+use crate::picture::curves;
 use crate::training::args::TrainArgs;
 use crate::training::summary;
 use crate::workload::{OPS, op_name, parse_op};
@@ -47,6 +49,7 @@ enum Command {
     Check(CheckArgs),
     Plan(PlanArgs),
     Train(Box<TrainArgs>),
+    Pebble(PebbleArgs),
 }
 
 /// Measures operations at shapes, next to peers and to the peak of the machine
@@ -176,7 +179,12 @@ impl EngineArgs {
         let (isa, threads) = (self.one_isa()?, self.threads);
         let Some(source) = &args.data else { return report::training(isa, threads) };
         let (job, data) = args.job(source, isa, threads)?;
-        summary::train(&job, &data, args.options())?;
+        let outcomes = summary::train(&job, &data, args.options())?;
+        if let (Some(path), [first, ..]) = (&args.curves, &outcomes[..]) {
+            let title = format!("{}, {} images", job.recipe.data, data.train.len());
+            curves::draw(path, &title, &first.results)?;
+            println!("curves     {}", path.display());
+        }
         Ok(())
     }
 }
@@ -303,6 +311,7 @@ impl Cli {
                 report::speed(isa, threads)
             }
             Some(Command::Train(args)) => self.engine.train(args),
+            Some(Command::Pebble(args)) => args.run(),
             Some(Command::Bench(args)) => args.run(&self.engine),
             Some(Command::Check(args)) => args.run(&self.engine),
             Some(Command::Plan(args)) => args.run(&self.engine),

@@ -9,6 +9,7 @@ pub mod machine;
 pub mod measure;
 pub mod parallel;
 pub mod peak;
+pub mod picture;
 pub mod report;
 pub mod scenario;
 pub mod shape;

@@ -160,11 +160,13 @@ impl fmt::Display for Fault {
 impl core::error::Error for Fault {}
 
 /// A set of workers in the middle of a run.
-struct Run<'a, I> {
+struct Run<'a, I, T> {
     places: &'a mut [Place<I>],
     marks: &'a mut [Mark],
     microbatches: usize,
-    costs: Costs,
+    capacity: usize,
+    /// Of a worker's forward and backward.
+    times: T,
 }
 
 /// Whether an instruction could be carried out, or has to wait for another worker.
@@ -178,8 +180,8 @@ const FORWARD: usize = 0;
 const BACKWARD: usize = 1;
 
 /// Runs any set of instructions, one place for each worker of the pipeline, and finds what is wrong
-/// with it. `marks` are workers × microbatches. Takes a few steps per instruction, in `capacity` and
-/// `microbatches` at most linear.
+/// with it. `marks` are workers × microbatches. Takes a few steps per instruction, in `microbatches`
+/// at most linear.
 ///
 /// # Errors
 /// [`Fault`], but for the cache and the bubble, of which nothing is known here.
@@ -189,6 +191,23 @@ pub fn run<I: Iterator<Item = Instruction>>(
     microbatches: usize,
     costs: Costs,
 ) -> Result<Report, Fault> {
+    let Costs { forward, backward, capacity } = costs;
+    run_with(places, marks, microbatches, capacity, |_| (forward, backward), |_, _, _| {})
+}
+
+/// The same with times of a forward and a backward for each worker; `observe(worker, instruction,
+/// time)` is told what each has done and when that was done.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with<I: Iterator<Item = Instruction>>(
+    places: &mut [Place<I>],
+    marks: &mut [Mark],
+    microbatches: usize,
+    capacity: usize,
+    times: impl Fn(usize) -> (u64, u64),
+    mut observe: impl FnMut(usize, Instruction, u64),
+) -> Result<Report, Fault> {
     let (found, expected) = (marks.len(), places.len() * microbatches);
     if found != expected {
         let (operand, dim) = ("marks", Dim::Values);
@@ -196,7 +215,7 @@ pub fn run<I: Iterator<Item = Instruction>>(
         return Err(Fault::Memory(error));
     }
     marks.fill(Mark::default());
-    let mut run = Run { places, marks, microbatches, costs };
+    let mut run = Run { places, marks, microbatches, capacity, times };
     loop {
         let mut moved = false;
         for worker in 0..run.places.len() {
@@ -205,6 +224,7 @@ pub fn run<I: Iterator<Item = Instruction>>(
                     Step::Waits => break,
                     Step::Done => {
                         let place = &mut run.places[worker];
+                        observe(worker, instruction, place.clock);
                         place.next = place.rest.next();
                         place.done += 1;
                         moved = true;
@@ -221,7 +241,7 @@ pub fn run<I: Iterator<Item = Instruction>>(
     }
 }
 
-impl<I: Iterator<Item = Instruction>> Run<'_, I> {
+impl<I: Iterator<Item = Instruction>, T: Fn(usize) -> (u64, u64)> Run<'_, I, T> {
     fn step(&mut self, worker: usize, at: Instruction) -> Result<Step, Fault> {
         let wrong = |why| Err(Fault::Order { worker, at, why });
         let (first, last) = (worker == 0, worker + 1 == self.places.len());
@@ -295,7 +315,7 @@ impl<I: Iterator<Item = Instruction>> Run<'_, I> {
         if core::mem::replace(&mut mark.forward, true) {
             return wrong(TWICE);
         }
-        self.work(worker, self.costs.forward);
+        self.work(worker, (self.times)(worker).0);
         Ok(())
     }
 
@@ -326,7 +346,7 @@ impl<I: Iterator<Item = Instruction>> Run<'_, I> {
         }
         self.places[worker].in_flight -= 1;
         self.places[worker].reduced = reduce;
-        self.work(worker, self.costs.backward);
+        self.work(worker, (self.times)(worker).1);
         Ok(())
     }
 
@@ -344,7 +364,7 @@ impl<I: Iterator<Item = Instruction>> Run<'_, I> {
         if mark.sent[way].is_some() {
             return wrong(TWICE);
         }
-        let (number, capacity) = (self.places[worker].sent[way], self.costs.capacity);
+        let (number, capacity) = (self.places[worker].sent[way], self.capacity);
         if number >= capacity {
             // Room is made when the message so many before this one is taken out.
             let own = &self.marks[worker * self.microbatches..(worker + 1) * self.microbatches];

@@ -1,0 +1,93 @@
+//! The connections of a worker over MPI.
+//!
+//! A send is a buffered one: MPI copies the message and the worker goes on. A receive is a matched
+//! probe, which tells the length before anything is received, followed by the message. Sums are not
+//! MPI's: those have an order of additions that depends on the number of processes.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mpi::environment::Universe;
+use mpi::topology::{Communicator as _, SimpleCommunicator};
+use mpi::traits::{Destination as _, Source as _};
+use trine_bench::parallel::comm::{Communicator, Kind, Tag};
+use trine_bench::parallel::error::Error;
+
+/// One process.
+pub struct Mpi {
+    world: SimpleCommunicator,
+    spare: Vec<Vec<f32>>,
+    timeout: Duration,
+}
+
+impl Mpi {
+    /// The process in its world. `bytes` is room for messages that are under way.
+    pub fn new(universe: &mut Universe, bytes: usize, timeout: Duration) -> Self {
+        universe.set_buffer_size(bytes);
+        Mpi { world: universe.world(), spare: Vec::new(), timeout }
+    }
+}
+
+/// Kind and number in one, below the largest tag of any MPI library in use (2³¹ − 1).
+fn number(tag: Tag) -> i32 {
+    let kind = match tag.kind {
+        Kind::Control => 0,
+        Kind::Activation => 1,
+        Kind::Gradient => 2,
+        Kind::Scatter => 3,
+        Kind::Gather => 4,
+        Kind::Rows => 5,
+    };
+    kind << 24 | (tag.number & 0xff_ffff) as i32
+}
+
+impl Communicator for Mpi {
+    fn rank(&self) -> usize {
+        self.world.rank() as usize
+    }
+
+    fn size(&self) -> usize {
+        self.world.size() as usize
+    }
+
+    fn buffer(&mut self) -> Vec<f32> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    fn give_back(&mut self, mut buffer: Vec<f32>) {
+        buffer.clear();
+        self.spare.push(buffer);
+    }
+
+    fn send(&mut self, to: usize, tag: Tag, message: Vec<f32>) -> Result<(), Error> {
+        self.world.process_at_rank(to as i32).buffered_send_with_tag(&message[..], number(tag));
+        self.give_back(message);
+        Ok(())
+    }
+
+    fn poll(&mut self, from: usize, tag: Tag) -> Result<Option<Vec<f32>>, Error> {
+        let source = self.world.process_at_rank(from as i32);
+        let Some((message, status)) = source.immediate_matched_probe_with_tag(number(tag)) else {
+            return Ok(None);
+        };
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.resize(status.count(<f32 as mpi::traits::Equivalence>::equivalent_datatype()) as usize, 0.0);
+        message.matched_receive_into(&mut buffer[..]);
+        Ok(Some(buffer))
+    }
+
+    fn wait(&mut self, from: usize, tag: Tag) -> Result<Vec<f32>, Error> {
+        let start = Instant::now();
+        loop {
+            if let Some(message) = self.poll(from, tag)? {
+                return Ok(message);
+            }
+            let waited = start.elapsed();
+            if waited >= self.timeout {
+                return Err(Error::Timeout { rank: from, tag, waited });
+            }
+            // There may be more processes than cores.
+            thread::yield_now();
+        }
+    }
+}
