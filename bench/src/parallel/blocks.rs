@@ -346,7 +346,7 @@ impl<'m> Pair<'m> {
     /// None after its forward.
     pub fn output(&self, microbatch: usize) -> Result<MatRef<'_, f32>, Error> {
         let y = &self.y[microbatch % self.y.len()];
-        let rows = if self.columns == 0 { 0 } else { y.len() / self.columns };
+        let rows = y.len().checked_div(self.columns).unwrap_or(0);
         Ok(MatRef::row_major(y, rows, self.columns)?)
     }
 

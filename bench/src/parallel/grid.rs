@@ -238,7 +238,7 @@ impl Layout {
     ///
     /// # Errors
     /// As [`spans`](Layout::spans).
-    pub fn len(&self) -> Result<usize, Error> {
+    pub fn params(&self) -> Result<usize, Error> {
         Ok(self.spans()?.last().map_or(0, |span| span.range.end))
     }
 
@@ -344,7 +344,7 @@ mod tests {
             let mut again = vec![-1.0; whole.len()];
             for rank in 0..grid.workers() {
                 let layout = Layout::new(&widths, &grid, grid.seat(rank), shards).expect("fits");
-                let mut own = vec![f32::NAN; layout.len().expect("fits")];
+                let mut own = vec![f32::NAN; layout.params().expect("fits")];
                 layout.take(&network, &whole, &mut own).expect("fits");
                 assert!(own.iter().all(|value| !value.is_nan()));
                 layout.put(&network, &own, &mut again).expect("fits");

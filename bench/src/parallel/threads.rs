@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::comm::{Communicator, Kind, Tag};
@@ -34,6 +35,9 @@ struct Letter {
     /// When it has arrived.
     ready: Instant,
 }
+
+/// How long to look for a message before going to sleep: being woken takes longer.
+const PATIENCE: Duration = Duration::from_micros(60);
 
 /// What has been sent to one worker, a queue for each sender.
 struct Mailbox {
@@ -109,6 +113,12 @@ impl ThreadComm {
                 Found::No if waited >= options.timeout => return Err(Error::Timeout { rank, tag, waited }),
                 Found::No => options.timeout - waited,
             };
+            if waited < PATIENCE {
+                drop(queues);
+                thread::yield_now();
+                queues = mailbox.lock();
+                continue;
+            }
             let woken = mailbox.changed.wait_timeout(queues, wait);
             queues = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -204,8 +214,6 @@ impl Drop for ThreadComm {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     const TAG: Tag = Tag::new(Kind::Activation, 0);

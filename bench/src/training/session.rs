@@ -127,7 +127,7 @@ pub fn run<C: Communicator>(
     };
     let mut memory = StageMemory::new(&network, &layout, &settings)?;
     let stage = Stage::new(&network, &layout, &mut memory, &settings)?;
-    let params = vec![0.0; layout.len()?];
+    let params = vec![0.0; layout.params()?];
     let optimizer = Optimizer::new(recipe.rule, recipe.lr)?;
     let worker = Worker {
         kernels: Timed::whole(Engine::with_isa(job.isa)?.with_threads(job.threads)),
@@ -312,7 +312,7 @@ impl<C: Communicator> Session<'_, '_, C> {
         for (_, rank) in group.others() {
             let recipe = &self.job.recipe;
             let layout = Layout::new(&recipe.widths, grid, grid.seat(rank), recipe.shards)?;
-            let theirs = comm.receive(rank, tag, layout.len()?)?;
+            let theirs = comm.receive(rank, tag, layout.params()?)?;
             layout.put(&self.network, &theirs, &mut whole)?;
             comm.give_back(theirs);
         }

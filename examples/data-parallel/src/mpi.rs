@@ -13,6 +13,10 @@ use mpi::traits::{Destination as _, Source as _};
 use trine_bench::parallel::comm::{Communicator, Kind, Tag};
 use trine_bench::parallel::error::Error;
 
+/// How many times to look for a message before going to sleep between looks, and how long.
+const PATIENCE: u32 = 200;
+const NAP: Duration = Duration::from_micros(20);
+
 /// One process.
 pub struct Mpi {
     world: SimpleCommunicator,
@@ -78,6 +82,7 @@ impl Communicator for Mpi {
 
     fn wait(&mut self, from: usize, tag: Tag) -> Result<Vec<f32>, Error> {
         let start = Instant::now();
+        let mut polls = 0u32;
         loop {
             if let Some(message) = self.poll(from, tag)? {
                 return Ok(message);
@@ -86,8 +91,13 @@ impl Communicator for Mpi {
             if waited >= self.timeout {
                 return Err(Error::Timeout { rank: from, tag, waited });
             }
-            // There may be more processes than cores.
-            thread::yield_now();
+            // There may be more processes than cores, and yielding is not enough for those to get on.
+            if polls < PATIENCE {
+                thread::yield_now()
+            } else {
+                thread::sleep(NAP)
+            }
+            polls = polls.saturating_add(1);
         }
     }
 }
