@@ -150,12 +150,17 @@ impl AllReduce {
             let found = self.parts[index].as_deref().unwrap_or_default();
             check_length(found, rank, Tag::new(Kind::Scatter, self.number), own.len())?;
         }
-        if let Some(sum) = fold(comm, &mut self.parts, &values[own.clone()]) {
-            values[own.clone()].copy_from_slice(&sum);
-            comm.give_back(sum);
+        let mut sum = fold(comm, &mut self.parts, &values[own.clone()]);
+        if let Some(sum) = &sum {
+            values[own.clone()].copy_from_slice(sum);
         }
+        let tag = Tag::new(Kind::Gather, self.number);
         for (_, rank) in group.others() {
-            comm.send_copy(rank, Tag::new(Kind::Gather, self.number), &values[own.clone()])?;
+            // The vector in which the sum was taken is one message already.
+            match sum.take() {
+                Some(sum) => comm.send(rank, tag, sum)?,
+                None => comm.send_copy(rank, tag, &values[own.clone()])?,
+            }
         }
         self.summed = true;
         Ok(())
