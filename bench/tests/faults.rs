@@ -139,8 +139,11 @@ fn a_silent_worker_is_given_up_in_time() {
         let job = on(&job(), replicas, stages, parts);
         let start = Instant::now();
         let outcomes = train_with(&job, 1, Wrong::Silent(40), Options { timeout, ..options() });
+        // The silent one may be the first to give up, as nobody answers; then it is gone.
         let first = outcomes[0].as_ref().expect_err("no sign");
-        assert!(matches!(first, Error::Timeout { rank: 1, .. }), "{first}");
+        assert!(matches!(first, Error::Timeout { rank: 1, .. } | Error::Gone { rank: 1, .. }), "{first}");
+        let silence = |outcome: &Result<_, Error>| matches!(outcome, Err(Error::Timeout { .. }));
+        assert!(outcomes.iter().any(silence));
         assert!(start.elapsed() < Duration::from_secs(10));
     }
 }

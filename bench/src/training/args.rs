@@ -22,7 +22,7 @@ const BALANCE: f64 = 400.0;
 /// Trains a multi-layer perceptron, alone or on several workers, with the same bits
 #[derive(Clone, Debug, Args)]
 pub struct TrainArgs {
-    /// digits, or fashion-mnist[:DIRECTORY] [default: the main job, alone]
+    /// digits, fashion-mnist or fashion-mnist:DIRECTORY; without it, the main job
     #[arg(long, value_name = "DATA")]
     pub data: Option<Source>,
     #[command(flatten)]
