@@ -32,6 +32,19 @@ pub struct Place {
     pub no_bias: bool,
 }
 
+/// What a pass on the way back has to work with.
+#[derive(Debug)]
+pub struct Back<'a> {
+    /// The worker's parameters.
+    pub params: &'a [f32],
+    /// Which microbatch.
+    pub microbatch: usize,
+    /// Gradient of the output.
+    pub dy: MatRef<'a, f32>,
+    /// Gradient of the input, if it is wanted.
+    pub dx: Option<MatMut<'a, f32>>,
+}
+
 /// Takes the gradients of a layer.
 pub type OnLayer<'a, K, C> = &'a mut dyn FnMut(&mut K, &mut C, Place, Pass<'_, f32>) -> Result<(), Error>;
 
@@ -155,17 +168,14 @@ impl<'m> Whole<'m> {
     ///
     /// # Errors
     /// Those of the network and of `on_layer`.
-    #[allow(clippy::too_many_arguments, reason = "a pass on the way back has these operands")]
     pub fn backward<K: LinearKernels<f32>, C>(
         &mut self,
         kernels: &mut K,
         comm: &mut C,
-        params: &[f32],
-        microbatch: usize,
-        dy: MatRef<'_, f32>,
-        dx: Option<MatMut<'_, f32>>,
+        back: Back<'_>,
         on_layer: OnLayer<'_, K, C>,
     ) -> Result<(), Error> {
+        let Back { params, microbatch, dy, dx } = back;
         self.output(kernels, params, microbatch)?;
         let Whole { network, cache, inputs, held, scratch, offset } = self;
         network.sweep(cache, microbatch, dy, dx, scratch, |layer, pass| {
@@ -354,17 +364,14 @@ impl<'m> Pair<'m> {
     ///
     /// # Errors
     /// Those of the network, of the communicator and of `on_layer`.
-    #[allow(clippy::too_many_arguments, reason = "a pass on the way back has these operands")]
     pub fn backward<K: LinearKernels<f32>, C: Communicator>(
         &mut self,
         kernels: &mut K,
         comm: &mut C,
-        params: &[f32],
-        microbatch: usize,
-        dy: MatRef<'_, f32>,
-        dx: Option<MatMut<'_, f32>>,
+        back: Back<'_>,
         on_layer: OnLayer<'_, K, C>,
     ) -> Result<(), Error> {
+        let Back { params, microbatch, dy, dx } = back;
         let (rows, columns) = (dy.nrows(), dy.ncols());
         let place = microbatch % self.y.len();
         let saved = match self.activation.saves() {
@@ -393,7 +400,7 @@ impl<'m> Pair<'m> {
                     Some(MatMut::row_major(&mut partial, rows, dx.ncols())?)
                 }
             };
-            shard.backward(kernels, comm, params, microbatch, dz, to_dx, own)?;
+            shard.backward(kernels, comm, Back { params, microbatch, dy: dz, dx: to_dx }, own)?;
             partials.push(partial);
         }
         let mut stack = Vec::new();

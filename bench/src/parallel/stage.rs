@@ -2,7 +2,7 @@
 
 use trine_core::{LinearKernels, MatMut, MatRef, Network};
 
-use super::blocks::{CacheMemory, OnLayer, Pair, PairMemory, PairSettings, Whole};
+use super::blocks::{Back, CacheMemory, OnLayer, Pair, PairMemory, PairSettings, Whole};
 use super::comm::{Communicator, Group};
 use super::error::Error;
 use super::grid::{Layout, Piece};
@@ -179,51 +179,37 @@ impl<'m> Stage<'m> {
         }
     }
 
-    /// From ∇Y to ∇X, the last layer first; each layer's gradients to `on_layer`. ∇X is
-    /// rows × width values in `dx`, or skipped.
+    /// From ∇Y to ∇X, the last layer first; each layer's gradients to `on_layer`.
     ///
     /// # Errors
     /// Those of the layers, of the communicator and of `on_layer`.
-    #[allow(clippy::too_many_arguments, reason = "a pass on the way back has these operands")]
     pub fn backward<K: LinearKernels<f32>, C: Communicator>(
         &mut self,
         kernels: &mut K,
         comm: &mut C,
-        params: &[f32],
-        microbatch: usize,
-        dy: MatRef<'_, f32>,
-        dx: Option<&mut [f32]>,
+        back: Back<'_>,
         on_layer: OnLayer<'_, K, C>,
     ) -> Result<(), Error> {
-        let (rows, mut dx) = (dy.nrows(), dx);
-        let mut from: Option<Vec<f32>> = None;
+        let Back { params, microbatch, dy: last, mut dx } = back;
+        let (rows, mut from) = (last.nrows(), None::<Vec<f32>>);
         for i in (0..self.blocks.len()).rev() {
-            let to = match i {
-                0 => None,
-                _ => {
-                    let mut buffer = comm.buffer();
-                    buffer.resize(rows * self.widths[i], 0.0);
-                    Some(buffer)
-                }
-            };
-            let mut to = to;
             let width = self.widths[i];
-            let target = match (&mut to, &mut dx) {
-                (Some(to), _) => Some(MatMut::row_major(to, rows, width)?),
-                (None, Some(dx)) => Some(MatMut::row_major(dx, rows, width)?),
-                (None, None) => None,
+            let mut to = None;
+            let dx = if i == 0 {
+                dx.take()
+            } else {
+                let buffer = to.insert(comm.buffer());
+                buffer.resize(rows * width, 0.0);
+                Some(MatMut::row_major(buffer, rows, width)?)
             };
             let dy = match &from {
                 Some(values) => MatRef::row_major(values, rows, self.widths[i + 1])?,
-                None => dy,
+                None => last,
             };
+            let back = Back { params, microbatch, dy, dx };
             match &mut self.blocks[i] {
-                Block::Whole(whole) => {
-                    whole.backward(kernels, comm, params, microbatch, dy, target, on_layer)?;
-                }
-                Block::Pair(pair) => {
-                    pair.backward(kernels, comm, params, microbatch, dy, target, on_layer)?;
-                }
+                Block::Whole(whole) => whole.backward(kernels, comm, back, on_layer)?,
+                Block::Pair(pair) => pair.backward(kernels, comm, back, on_layer)?,
             }
             if let Some(values) = std::mem::replace(&mut from, to) {
                 comm.give_back(values);

@@ -6,6 +6,7 @@ use trine_core::loss::{Loss, Target};
 use trine_core::schedule::{Instruction, Schedule};
 use trine_core::{LinearKernels, MatMut, MatRef, Optimizer, Tree};
 
+use super::blocks::Back;
 use super::comm::{Communicator, Kind, Tag};
 use super::error::Error;
 use super::exchange::Exchange;
@@ -191,16 +192,19 @@ impl<K: LinearKernels<f32>, C: Communicator> Worker<'_, K, C> {
         let Worker { kernels, comm, stage, params, grads, reduction, spans, seat, between, .. } = self;
         let Reduction { buckets, exchange, interleaved } = reduction;
         let dy = MatRef::row_major(&between.dy, rows, stage.width.1)?;
-        let dx = (seat.stage > 0).then(|| {
+        let dx = if seat.stage > 0 {
             between.dx = comm.buffer();
             between.dx.resize(rows * stage.width.0, 0.0);
-            &mut between.dx[..]
-        });
+            Some(MatMut::row_major(&mut between.dx, rows, stage.width.0)?)
+        } else {
+            None
+        };
+        let back = Back { params, microbatch, dy, dx };
         grads.begin(microbatch, rows);
         if reduce {
             buckets.begin(params.len());
         }
-        stage.backward(kernels, comm, params, microbatch, dy, dx, &mut |kernels, comm, place, pass| {
+        stage.backward(kernels, comm, back, &mut |kernels, comm, place, pass| {
             if exchange.has(place.layer) {
                 exchange.send(kernels, comm, place.layer, &pass)?;
             }
