@@ -118,7 +118,7 @@ fn a_worker_that_dies_ends_the_others_and_training_can_go_on() {
         for (rank, outcome) in outcomes.iter().enumerate() {
             match outcome {
                 Err(Error::Gone { .. }) => assert_ne!(rank, 1),
-                Err(error) => assert_eq!((rank, error.to_string()), (1, "worker 1 panicked".into())),
+                Err(error) => assert_eq!((rank, error), (1, &Error::Panicked { rank: 1 })),
                 Ok(_) => panic!("worker {rank} did not notice"),
             }
         }

@@ -18,6 +18,11 @@ pub enum Error {
         /// What was expected of it or sent to it.
         tag: Tag,
     },
+    /// A bug, or a test, ended a thread.
+    Panicked {
+        /// Whose.
+        rank: usize,
+    },
     /// Nothing came in time.
     Timeout {
         /// From or to whom.
@@ -65,6 +70,7 @@ impl fmt::Display for Error {
         match self {
             Error::Core(error) => error.fmt(f),
             Error::Gone { rank, tag } => write!(f, "worker {rank} is gone ({tag})"),
+            Error::Panicked { rank } => write!(f, "worker {rank} panicked"),
             Error::Timeout { rank, tag, waited } => {
                 write!(f, "no sign of worker {rank} for {:.1} s ({tag})", waited.as_secs_f64())
             }

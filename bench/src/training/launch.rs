@@ -43,9 +43,8 @@ pub fn on_threads_with<C: Communicator>(
             scope.spawn(move || in_pool(job.threads, work))
         };
         let workers: Vec<_> = connect(job.plan.grid.workers(), options).into_iter().map(start).collect();
-        let panicked = |rank| Error::Settings(format!("worker {rank} panicked"));
         let joined = |(rank, worker): (usize, thread::ScopedJoinHandle<'_, _>)| {
-            worker.join().unwrap_or_else(|_| Err(panicked(rank)))
+            worker.join().unwrap_or_else(|_| Err(Error::Panicked { rank }))
         };
         workers.into_iter().enumerate().map(joined).collect()
     })

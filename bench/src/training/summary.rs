@@ -123,7 +123,7 @@ pub fn train(job: &Job, data: &Data, options: Options) -> Result<Vec<Outcome>, F
     let outcomes = on_threads(job, data, options, |event| progress.tell(event));
     progress.end();
     for (rank, outcome) in outcomes.iter().enumerate() {
-        if let Err(error) = outcome {
+        if let (Err(error), 2..) = (outcome, job.plan.grid.workers()) {
             eprintln!("worker {rank}: {error}");
         }
     }
