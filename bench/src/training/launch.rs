@@ -44,7 +44,7 @@ pub fn on_threads_with<C: Communicator>(
         };
         let workers: Vec<_> = connect(job.plan.grid.workers(), options).into_iter().map(start).collect();
         let joined = |(rank, worker): (usize, thread::ScopedJoinHandle<'_, _>)| {
-            worker.join().unwrap_or_else(|_| Err(Error::Panicked { rank }))
+            worker.join().unwrap_or(Err(Error::Panicked { rank }))
         };
         workers.into_iter().enumerate().map(joined).collect()
     })
