@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use trine_core::Shape;
 
+use crate::picture::args::PebbleArgs;
+use crate::picture::curves;
+use crate::training::args::TrainArgs;
+use crate::training::summary;
 use crate::workload::{OPS, op_name, parse_op};
 use crate::{Failure, bench, check, report, shape, table};
 use trine_kernels::{Engine, Isa, Op};
@@ -44,7 +48,8 @@ enum Command {
     Bench(BenchArgs),
     Check(CheckArgs),
     Plan(PlanArgs),
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
+    Pebble(PebbleArgs),
 }
 
 /// Measures operations at shapes, next to peers and to the peak of the machine
@@ -107,10 +112,6 @@ struct PlanArgs {
     dtype: Vec<Dtype>,
 }
 
-/// Trains the network on handwritten digits, and measures nothing else
-#[derive(Debug, Args)]
-struct TrainArgs {}
-
 /// An element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Dtype {
@@ -169,6 +170,22 @@ impl EngineArgs {
             [isa] => Ok(isa),
             _ => Err("a training runs on one instruction set: give --isa a single name".into()),
         }
+    }
+}
+
+impl EngineArgs {
+    /// The main job, or what the arguments say.
+    fn train(&self, args: &TrainArgs) -> Result<(), Failure> {
+        let (isa, threads) = (self.one_isa()?, self.threads);
+        let Some(source) = &args.data else { return report::training(isa, threads) };
+        let (job, data) = args.job(source, isa, threads)?;
+        let outcomes = summary::train(&job, &data, args.options())?;
+        if let (Some(path), [first, ..]) = (&args.curves, &outcomes[..]) {
+            let title = format!("{}, {} images", job.recipe.data, data.train.len());
+            curves::draw(path, &title, &first.results)?;
+            println!("curves     {}", path.display());
+        }
+        Ok(())
     }
 }
 
@@ -293,7 +310,8 @@ impl Cli {
                 report::training(isa, threads)?;
                 report::speed(isa, threads)
             }
-            Some(Command::Train(_)) => report::training(self.engine.one_isa()?, self.engine.threads),
+            Some(Command::Train(args)) => self.engine.train(args),
+            Some(Command::Pebble(args)) => args.run(),
             Some(Command::Bench(args)) => args.run(&self.engine),
             Some(Command::Check(args)) => args.run(&self.engine),
             Some(Command::Plan(args)) => args.run(&self.engine),

@@ -13,7 +13,7 @@ pub struct Shares {
     pub forward: Duration,
     /// ∇X, with ∇Z on the way.
     pub dx: Duration,
-    /// ∇W and ∇b, with ∇Z on the way.
+    /// ∇W and ∇b, with ∇Z on the way; all of backward where it is not taken apart.
     pub dw: Duration,
     /// What whoever runs the training adds: loss with its gradient.
     pub loss: Duration,
@@ -23,10 +23,11 @@ pub struct Shares {
 
 /// An implementation with a clock. Its backward takes ∇X first and the parameters' gradients
 /// afterwards, each for itself, so that their time can be told apart; the bits are those of the
-/// fused sweep, as the definition demands.
+/// fused sweep, as the definition demands. [`Timed::whole`] leaves backward as it is.
 #[derive(Debug)]
 pub struct Timed<K> {
     kernels: K,
+    apart: bool,
     /// The time so far.
     pub shares: Shares,
 }
@@ -34,7 +35,12 @@ pub struct Timed<K> {
 impl<K> Timed<K> {
     /// Starts from zero.
     pub fn new(kernels: K) -> Self {
-        Timed { kernels, shares: Shares::default() }
+        Timed { kernels, apart: true, shares: Shares::default() }
+    }
+
+    /// The same, with backward in one sweep, counted as ∇W.
+    pub fn whole(kernels: K) -> Self {
+        Timed { apart: false, ..Timed::new(kernels) }
     }
 }
 
@@ -74,6 +80,9 @@ impl<E: Element, K: LinearKernels<E>> LinearKernels<E> for Timed<K> {
     }
 
     fn backward(&mut self, given: Backward<'_, E>, wanted: Gradients<'_, E>) -> Result<(), Error> {
+        if !self.apart {
+            return clocked(&mut self.shares.dw, || self.kernels.backward(given, wanted));
+        }
         given.check(&wanted)?;
         let Gradients { dx, dx_write, dw, db, params_write } = wanted;
         if dx.is_some() {

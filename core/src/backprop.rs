@@ -43,13 +43,44 @@ pub struct BackpropStep<'a, E> {
     pub scratch: &'a mut [E],
 }
 
-/// The operands of one layer.
-struct Pass<'a, E> {
-    x: MatRef<'a, E>,
-    saved: Option<MatRef<'a, E>>,
-    activation: Activation,
-    dy: MatRef<'a, E>,
-    dx: Option<MatMut<'a, E>>,
+/// The operands of one layer on the way back, but for its weights.
+#[derive(Debug)]
+pub struct Pass<'a, E> {
+    /// Input of the layer, n×d.
+    pub x: MatRef<'a, E>,
+    /// Y or Z of the forward pass, n×m, as [`Activation::saves`] says.
+    pub saved: Option<MatRef<'a, E>>,
+    /// What follows the layer.
+    pub activation: Activation,
+    /// Gradient of its output, n×m.
+    pub dy: MatRef<'a, E>,
+    /// Gradient of its input, n×d, to be replaced. `None` in a first layer.
+    pub dx: Option<MatMut<'a, E>>,
+}
+
+impl<E: Element> Pass<'_, E> {
+    /// Runs the layer: `params` and `grads` are W followed by b, and their gradients.
+    ///
+    /// # Errors
+    /// As [`LinearKernels::backward`]; [`Error::Shape`] if a length is not that of the layer.
+    pub fn run<K: LinearKernels<E>>(
+        self,
+        kernels: &mut K,
+        params: &[E],
+        grads: &mut [E],
+        write: Write<E>,
+    ) -> Result<(), Error> {
+        let (d, m) = (self.x.ncols(), self.dy.ncols());
+        let expected = ("layer", Dim::Values, d.saturating_add(1).saturating_mul(m));
+        check_side("params", Dim::Values, params.len(), expected)?;
+        check_side("grads", Dim::Values, grads.len(), expected)?;
+        let Pass { x, saved, activation, dy, dx } = self;
+        let w = MatRef::row_major(&params[..d * m], d, m)?;
+        let (dw, db) = grads.split_at_mut(d * m);
+        let dw = Some(MatMut::row_major(dw, d, m)?);
+        let wanted = Gradients { dx, dx_write: Write::REPLACE, dw, db: Some(db), params_write: write };
+        kernels.backward(Backward { x, w, dy, activation, saved }, wanted)
+    }
 }
 
 impl Network<'_> {
@@ -75,18 +106,9 @@ impl Network<'_> {
         self.check_params("params", params.len())?;
         self.check_params("grads", grads.len())?;
         self.sweep(cache, microbatch, dy, dx, scratch, |layer, pass| {
-            let Pass { x, saved, activation, dy, dx } = pass;
-            let (w, _) = self.weights(params, layer)?;
-            let own = &mut grads[self.params_range(layer..layer + 1)];
-            let (dw, db) = own.split_at_mut(w.nrows() * w.ncols());
-            let wanted = Gradients {
-                dx,
-                dx_write: Write::REPLACE,
-                dw: Some(MatMut::row_major(dw, w.nrows(), w.ncols())?),
-                db: Some(db),
-                params_write: write,
-            };
-            kernels.backward(Backward { x, w, dy, activation, saved }, wanted)?;
+            let range = self.params_range(layer..layer + 1);
+            let own = &mut grads[range.clone()];
+            pass.run(kernels, &params[range], own, write)?;
             on_layer(layer, own);
             Ok(())
         })
@@ -117,16 +139,22 @@ impl Network<'_> {
         })
     }
 
-    /// The layers from last to first, each with its ∇Y and a place for its ∇X.
-    fn sweep<E: Element>(
+    /// The layers from last to first, each with its ∇Y and a place for its ∇X, for whoever does
+    /// something of his own with a layer: [`backward`](Network::backward) is this with
+    /// [`Pass::run`]. The microbatch's slots are freed at the end.
+    ///
+    /// # Errors
+    /// Those of `layer_pass`, and [`Error::Shape`], [`Error::Value`], [`Error::Scratch`],
+    /// [`Error::Slot`] before its first call. The slots are then as before.
+    pub fn sweep<E: Element, F: From<Error>>(
         &self,
         cache: &mut Cache<'_, E>,
         microbatch: usize,
         dy: MatRef<'_, E>,
         mut dx: Option<MatMut<'_, E>>,
         scratch: &mut [E],
-        mut layer_pass: impl FnMut(usize, Pass<'_, E>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        mut layer_pass: impl FnMut(usize, Pass<'_, E>) -> Result<(), F>,
+    ) -> Result<(), F> {
         let rows = self.check_sweep(cache, microbatch, &dy, &dx, scratch.len())?;
         let (mut write, mut read) = self.buffers(scratch, rows);
         for layer in (0..self.layers()).rev() {

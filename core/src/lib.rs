@@ -22,6 +22,7 @@
 //! | [`lanes`], [`math`], [`activation`] | formulas that run on any number of lanes with the same bits |
 //! | [`loss`], [`optimizer`], [`gradient`] | the rest of a training step |
 //! | [`network`], [`backprop`], [`cache`], [`init`] | a multi-layer perceptron on flat slices |
+//! | [`shards`], [`schedule`] | the same step shared among workers: the order of sums, who does what |
 //!
 //! Feature `std` (off by default) takes the scalar fused multiply-add and square root from the
 //! standard library; without it they are done in software, with the same bits.
@@ -46,6 +47,8 @@ pub mod math;
 pub mod network;
 pub mod optimizer;
 pub mod reference;
+pub mod schedule;
+pub mod shards;
 mod soft;
 pub mod view;
 
@@ -62,4 +65,6 @@ pub use loss::{Loss, Target};
 pub use network::Network;
 pub use optimizer::{Optimizer, Rule};
 pub use reference::Reference;
+pub use schedule::{Instruction, Policy, Schedule};
+pub use shards::Tree;
 pub use view::{Layout, MatMut, MatRef};
