@@ -1,21 +1,27 @@
 //! The parts of the program `trine`: data, measurement, comparison, reports.
 
 pub mod bench;
+pub mod cblas;
 pub mod check;
 pub mod cli;
+pub mod contest;
 pub mod data;
 pub mod machine;
 pub mod measure;
 pub mod peak;
+pub mod peer;
+pub mod products;
 pub mod report;
 pub mod scenario;
 pub mod shape;
 pub mod stats;
 pub mod storage;
+pub mod stored;
 pub mod table;
 pub mod timed;
 pub mod train;
 pub mod verify;
+pub mod worker;
 pub mod workload;
 
 /// Why a command could not do what it was asked for, as one sentence.

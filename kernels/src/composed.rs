@@ -94,14 +94,21 @@ fn finish<E: Element>(
     if y.col_stride() == 1 && z.is_none() {
         for i in 0..n {
             let row = &mut y.as_mut_slice()[i * stride..][..m];
-            with_constant!(
-                activation,
+            // Loops and no `for_each`: what that calls would not be compiled for the unit.
+            with_constant!(activation, {
                 match bias {
-                    Some(bias) =>
-                        row.iter_mut().zip(bias).for_each(|(y, &b)| *y = activation.apply(Fused, *y + b)),
-                    None => row.iter_mut().for_each(|y| *y = activation.apply(Fused, *y)),
+                    Some(bias) => {
+                        for (y, &b) in row.iter_mut().zip(bias) {
+                            *y = activation.apply(Fused, *y + b);
+                        }
+                    }
+                    None => {
+                        for y in row {
+                            *y = activation.apply(Fused, *y);
+                        }
+                    }
                 }
-            );
+            });
         }
         return;
     }
@@ -154,7 +161,11 @@ fn add_rows<E: Element>(sums: &mut [E], dz: MatRef<'_, E>) {
             continue;
         }
         match row(dz, i) {
-            Some(dz) => sums.iter_mut().zip(dz).for_each(|(sum, &dz)| *sum = *sum + dz),
+            Some(dz) => {
+                for (sum, &dz) in sums.iter_mut().zip(dz) {
+                    *sum = *sum + dz;
+                }
+            }
             None => sums.iter_mut().enumerate().for_each(|(j, sum)| *sum = *sum + dz.at(i, j)),
         }
         i += 1;
