@@ -1,59 +1,49 @@
 //! `trine bench`: the speed of each operation at each shape, next to its peers and to the limit
 //! of the machine, all measured in turns.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use trine_core::{Element, LinearKernels, Reference, Shape, Unfused};
+use trine_core::Shape;
+use trine_kernels::{Engine, Isa, Op};
 
 use crate::Failure;
+use crate::contest::{Peers, Trial};
 use crate::machine::Machine;
 use crate::measure::{Contender, interleave};
 use crate::peak::Peak;
+use crate::peer::Peer;
+use crate::products::Scalar;
 use crate::shape;
 use crate::stats::{Summary, median_ratio};
 use crate::verify;
-use crate::workload::{Operands, Results, bytes, flops, op_name, perform, rounding};
-use trine_kernels::{Engine, GemmCrate, Isa, Op, Supported};
+use crate::workload::{bytes, flops, op_name, rounding};
 
-/// The naive loops take part up to so many floating-point operations a call, about a second.
-pub const NAIVE_LIMIT: f64 = 0.6e9;
 /// Rounds are measured at least so often, whatever the budget.
 const LEAST_ROUNDS: usize = 3;
-/// The seed of the operands.
-const SEED: u64 = 1;
-
-/// Who is measured next to the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Peer {
-    /// The reference's own loops, multiply-add unfused, one element after the other.
-    Naive,
-    /// The `gemm` crate, with plain vectorised passes for bias, activation and ∇b.
-    Gemm,
-}
-
-impl Peer {
-    /// As in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Peer::Naive => "naive",
-            Peer::Gemm => "gemm",
-        }
-    }
-}
 
 /// How to measure.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The instruction set of the engine.
     pub isa: Isa,
-    /// Threads of the engine and of `gemm` (the naive loops have one).
+    /// Threads of the engine and of its peers (the naive loops have one).
     pub threads: usize,
     /// Who is measured next to the engine.
     pub peers: Vec<Peer>,
     /// How long one operation at one shape is measured.
     pub time: Duration,
+}
+
+/// A peer that did not take part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Absent {
+    /// The name of the peer.
+    pub name: String,
+    /// Whether it was not timed because its results are wrong.
+    pub wrong: bool,
+    /// What is wrong, or the reason.
+    pub why: String,
 }
 
 /// One contender's share of a measurement.
@@ -101,7 +91,7 @@ pub struct Row {
     /// The engine first, then the peers.
     pub timings: Vec<Timing>,
     /// Peers that did not take part, and why.
-    pub skipped: Vec<String>,
+    pub absent: Vec<Absent>,
 }
 
 impl Row {
@@ -116,6 +106,15 @@ impl Row {
     }
 }
 
+/// A peer's library, as a table of one element type uses it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Library {
+    /// The name of the peer.
+    pub name: String,
+    /// In words.
+    pub how: String,
+}
+
 /// Everything a run found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -123,6 +122,8 @@ pub struct Report {
     pub machine: Machine,
     /// Version of this program.
     pub version: String,
+    /// The libraries that were opened: the function, the size of its integers, the file.
+    pub libraries: Vec<Library>,
     /// One for each operation, shape, type and instruction set.
     pub rows: Vec<Row>,
 }
@@ -130,7 +131,8 @@ pub struct Report {
 impl Report {
     /// An empty report of this machine.
     pub fn new() -> Self {
-        Report { machine: Machine::this(), version: env!("CARGO_PKG_VERSION").into(), rows: Vec::new() }
+        let version = env!("CARGO_PKG_VERSION").into();
+        Report { machine: Machine::this(), version, libraries: Vec::new(), rows: Vec::new() }
     }
 }
 
@@ -140,49 +142,27 @@ impl Default for Report {
     }
 }
 
-/// Measures one operation at one shape.
+/// Measures one operation at one shape. A peer whose results are wrong is not timed.
 ///
 /// # Errors
-/// A wrong result, or an instruction set that cannot be used.
-pub fn measure<E: Supported>(setup: &Setup, op: Op, shape: Shape) -> Result<Row, Failure> {
-    let given = Operands::<E>::random(shape, SEED);
+/// A wrong result of the engine, an instruction set that cannot be used, or a peer whose process has
+/// ended.
+pub fn measure<E: Scalar>(setup: &Setup, peers: &mut Peers<E>, op: Op, shape: Shape) -> Result<Row, Failure> {
     let mut engine = Engine::with_isa(setup.isa)?.with_threads(setup.threads);
     let plan = engine.plan::<E>(op, shape.n, shape.d, shape.m).to_string();
-    let wrong = |who: &str, why: String| {
-        format!("{who} is wrong in {} at {}: {why}", op_name(op), shape::name(shape))
-    };
-
-    let mut expected = Results::before(op, &given);
-    perform(op, &mut engine, &given, &mut expected)?;
+    let trial = Trial::new(op, shape, &mut engine)?;
     let rounding = rounding::<E, _>(&mut engine);
-    let elements_checked =
-        verify::exact(op, &given, &expected, rounding).map_err(|why| wrong("the engine", why))?;
+    let elements_checked = verify::exact(op, &trial.given, &trial.expected, rounding)
+        .map_err(|why| format!("the engine is wrong in {} at {}: {why}", op_name(op), shape::name(shape)))?;
 
-    let flops = flops(op, shape);
     let peak = Peak::new::<E>(setup.isa, setup.threads)?;
-    let (mut contenders, mut skipped) = (Vec::new(), Vec::new());
-    for &peer in &setup.peers {
-        if peer == Peer::Naive && flops > NAIVE_LIMIT {
-            skipped.push(format!("naive: more than {:.1} GFLOP a call", NAIVE_LIMIT / 1e9));
-            continue;
-        }
-        let mut out = Results::before(op, &given);
-        let mut first = || match peer {
-            Peer::Naive => perform(op, &mut Reference(Unfused), &given, &mut out),
-            Peer::Gemm => perform(op, &mut GemmCrate::new(setup.threads), &given, &mut out),
-        };
-        first()?;
-        verify::close(shape, &out, &expected).map_err(|why| wrong(peer.name(), why))?;
-        contenders.push(match peer {
-            Peer::Naive => contender(peer.name(), op, Reference(Unfused), &given, out),
-            Peer::Gemm => contender(peer.name(), op, GemmCrate::new(setup.threads), &given, out),
-        });
-    }
-    contenders.insert(0, contender("trine", op, engine, &given, expected));
-    contenders.push(Contender::sampled("peak", || 1.0 / peak.sample::<E>()));
+    let (mut contenders, absent) = peers.contenders(&trial, setup.isa)?;
+    contenders.insert(0, trial.timed("trine", engine));
+    contenders.push(Contender::sampled("peak", || Ok(1.0 / peak.sample::<E>())));
 
-    let samples = interleave(&mut contenders, setup.time, LEAST_ROUNDS);
-    let names: Vec<_> = contenders.iter().map(|contender| contender.name).collect();
+    let samples = interleave(&mut contenders, setup.time, LEAST_ROUNDS)?;
+    let names: Vec<_> = contenders.iter().map(|contender| contender.name.as_str()).collect();
+    let flops = flops(op, shape);
     let (timings, peak_gflops) = summarise(&names, &samples, flops).ok_or("no sample was taken")?;
     Ok(Row {
         n: shape.n,
@@ -198,21 +178,7 @@ pub fn measure<E: Supported>(setup: &Setup, op: Op, shape: Shape) -> Result<Row,
         elements_checked,
         peak_gflops,
         timings,
-        skipped,
-    })
-}
-
-fn contender<'a, E: Element, K: LinearKernels<E> + 'a>(
-    name: &'static str,
-    op: Op,
-    mut kernels: K,
-    given: &'a Operands<E>,
-    out: Results<E>,
-) -> Contender<'a> {
-    let out = RefCell::new(out);
-    Contender::timed(name, move || {
-        let done = perform(op, &mut kernels, given, &mut out.borrow_mut());
-        done.expect("the same call has succeeded before");
+        absent,
     })
 }
 
@@ -235,10 +201,10 @@ fn summarise(names: &[&str], samples: &[Vec<f64>], flops: f64) -> Option<(Vec<Ti
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn row() -> Row {
+    pub(crate) fn row() -> Row {
         let samples = [vec![1e-6, 1e-6, 2e-6], vec![2e-6, 3e-6, 4e-6], vec![2e-11, 1e-11, 3e-11]];
         let (timings, peak_gflops) = summarise(&["trine", "gemm", "peak"], &samples, 5e4).expect("samples");
         Row {
@@ -255,7 +221,7 @@ mod tests {
             elements_checked: 3,
             peak_gflops,
             timings,
-            skipped: vec!["naive: too slow".into()],
+            absent: vec![Absent { name: "naive".into(), wrong: false, why: "too slow".into() }],
         }
     }
 
@@ -273,7 +239,8 @@ mod tests {
 
     #[test]
     fn json_round_trip() {
-        let report = Report { rows: vec![row()], ..Report::new() };
+        let libraries = vec![Library { name: "blas".into(), how: "cblas_sgemm".into() }];
+        let report = Report { libraries, rows: vec![row()], ..Report::new() };
         let text = serde_json::to_string_pretty(&report).expect("plain data");
         assert_eq!(serde_json::from_str::<Report>(&text).expect("what was written"), report);
         assert!(serde_json::from_str::<Report>(&text[..text.len() / 2]).is_err());

@@ -8,12 +8,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use trine_core::Shape;
 
+use crate::contest::Peers;
+use crate::peer::{Peer, distinct};
 use crate::picture::args::PebbleArgs;
 use crate::picture::curves;
+use crate::products::Scalar;
 use crate::training::args::TrainArgs;
 use crate::training::summary;
 use crate::workload::{OPS, op_name, parse_op};
-use crate::{Failure, bench, check, report, shape, table};
+use crate::{Failure, bench, check, report, shape, table, worker};
 use trine_kernels::{Engine, Isa, Op};
 
 /// Trains a small network on handwritten digits, then measures the layer: the main job.
@@ -38,7 +41,7 @@ struct EngineArgs {
         value_name = "ISA"
     )]
     isa: Vec<Isa>,
-    /// Threads of the engine
+    /// Threads of the engine and of its peers
     #[arg(long, global = true, env = "TRINE_THREADS", hide_env_values = true, default_value = "1", value_parser = threads)]
     threads: usize,
 }
@@ -50,9 +53,19 @@ enum Command {
     Plan(PlanArgs),
     Train(Box<TrainArgs>),
     Pebble(PebbleArgs),
+    Worker(WorkerArgs),
 }
 
 /// Measures operations at shapes, next to peers and to the peak of the machine
+///
+/// All take turns, sample by sample, on the same operands. Before that, the engine's results have
+/// to be the reference's bits. A peer's may differ from them by 4·(K+4)·ε for sums of K products
+/// (operands are smaller than 1; ε is the distance from 1 to the next number); one that differs more
+/// is reported as wrong and not timed.
+///
+/// Each cblas library works in a process of its own, with as many threads as the engine. The
+/// function is looked up as cblas_sgemm, scipy_cblas_sgemm, and both with 64_ or _64 at the end,
+/// which stand for 64-bit integers.
 #[derive(Debug, Args)]
 struct BenchArgs {
     /// A shape NxDxM (batch, in, out); may be repeated
@@ -67,9 +80,17 @@ struct BenchArgs {
     /// Element types
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
     dtype: Vec<Dtype>,
-    /// Who is measured next to the engine
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "naive,gemm")]
-    peers: Vec<bench::Peer>,
+    /// Who is measured next to the engine, separated by commas or in several options:
+    /// naive, gemm, matrixmultiply, faer, cblas=PATH or cblas=PATH:NAME (a shared library with
+    /// cblas_sgemm and cblas_dgemm; PATH as for the system's loader)
+    #[arg(
+        long,
+        visible_alias = "peer",
+        value_delimiter = ',',
+        default_value = "naive,gemm",
+        value_name = "PEER"
+    )]
+    peers: Vec<Peer>,
     /// Writes everything that was found to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -110,6 +131,18 @@ struct PlanArgs {
     /// Element types
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
     dtype: Vec<Dtype>,
+}
+
+/// Serves one peer to the process that started it
+#[derive(Debug, Args)]
+#[command(hide = true)]
+struct WorkerArgs {
+    /// The peer
+    #[arg(long)]
+    peer: Peer,
+    /// The element type
+    #[arg(long, value_enum)]
+    dtype: Dtype,
 }
 
 /// An element type.
@@ -205,14 +238,17 @@ impl BenchArgs {
 
     fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
         let (shapes, isas) = (self.shapes()?, engine.isas(|| vec![Isa::best()])?);
+        distinct(&self.peers)?;
         let ops = if self.op.is_empty() { OPS.to_vec() } else { self.op.clone() };
         let mut report = bench::Report::new();
-        println!("{}, {} cores", report.machine.cpu, report.machine.cores);
+        let plural = if report.machine.cores == 1 { "" } else { "s" };
+        println!("{}, {} core{plural}", report.machine.cpu, report.machine.cores);
         for &isa in &isas {
             for &dtype in &self.dtype {
                 let (threads, peers) = (engine.threads, self.peers.clone());
                 let setup = bench::Setup { isa, threads, peers, time: self.time };
-                let rows = bench_table(&setup, dtype, &shapes, &ops)?;
+                let (libraries, rows) = bench_table(&setup, dtype, &shapes, &ops)?;
+                report.libraries.extend(libraries);
                 report.rows.extend(rows);
             }
         }
@@ -224,29 +260,41 @@ impl BenchArgs {
     }
 }
 
-/// Measures and prints, row by row.
+/// Measures and prints, row by row. Returns also what libraries there are.
 pub(crate) fn bench_table(
     setup: &bench::Setup,
     dtype: Dtype,
     shapes: &[Shape],
     ops: &[Op],
-) -> Result<Vec<bench::Row>, Failure> {
-    let plural = if setup.threads == 1 { "" } else { "s" };
-    println!("\n{}, {}, {} thread{plural}", dtype.name(), setup.isa.name(), setup.threads);
-    println!("{}", table::head());
-    let mut rows = Vec::new();
-    for &shape in shapes {
-        for &op in ops {
-            let row = match dtype {
-                Dtype::F32 => bench::measure::<f32>(setup, op, shape),
-                Dtype::F64 => bench::measure::<f64>(setup, op, shape),
-            }?;
-            println!("{}", table::line(&row));
-            rows.push(row);
-        }
+) -> Result<(Vec<bench::Library>, Vec<bench::Row>), Failure> {
+    match dtype {
+        Dtype::F32 => bench_table_of::<f32>(setup, shapes, ops),
+        Dtype::F64 => bench_table_of::<f64>(setup, shapes, ops),
     }
-    println!("{}", table::foot(&rows));
-    Ok(rows)
+}
+
+fn bench_table_of<E: Scalar>(
+    setup: &bench::Setup,
+    shapes: &[Shape],
+    ops: &[Op],
+) -> Result<(Vec<bench::Library>, Vec<bench::Row>), Failure> {
+    let mut peers = Peers::<E>::start(&setup.peers, setup.threads)?;
+    let plural = if setup.threads == 1 { "" } else { "s" };
+    println!("\n{}, {}, {} thread{plural}", E::NAME, setup.isa.name(), setup.threads);
+    let libraries = peers.libraries();
+    for bench::Library { name, how } in &libraries {
+        println!("{name}: {how}");
+    }
+    let names: Vec<_> = setup.peers.iter().map(Peer::name).collect();
+    println!("{}", table::head(&names));
+    let mut rows = Vec::new();
+    for (&shape, &op) in shapes.iter().flat_map(|shape| ops.iter().map(move |op| (shape, op))) {
+        let row = bench::measure(setup, &mut peers, op, shape)?;
+        println!("{}", table::line(&row, &names));
+        rows.push(row);
+    }
+    println!("{}", table::foot(&rows, &names));
+    Ok((libraries, rows))
 }
 
 impl CheckArgs {
@@ -315,13 +363,22 @@ impl Cli {
             Some(Command::Bench(args)) => args.run(&self.engine),
             Some(Command::Check(args)) => args.run(&self.engine),
             Some(Command::Plan(args)) => args.run(&self.engine),
+            Some(Command::Worker(args)) => match args.dtype {
+                Dtype::F32 => worker::serve::<f32>(&args.peer, self.engine.threads),
+                Dtype::F64 => worker::serve::<f64>(&args.peer, self.engine.threads),
+            },
         }
     }
 
-    /// In a pool of the threads that were asked for; `check` always has two.
+    /// In a pool of the threads that were asked for; `check` always has two, and a worker none: its
+    /// peer brings its own.
     fn run_in_pool(&self) -> Result<(), Failure> {
-        let least = if matches!(self.command, Some(Command::Check(_))) { 2 } else { 1 };
-        match self.engine.threads.max(least) {
+        let threads = match self.command {
+            Some(Command::Check(_)) => self.engine.threads.max(2),
+            Some(Command::Worker(_)) => 1,
+            _ => self.engine.threads,
+        };
+        match threads {
             1 => self.run(),
             threads => rayon::ThreadPoolBuilder::new().num_threads(threads).build()?.install(|| self.run()),
         }

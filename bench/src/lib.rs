@@ -1,25 +1,33 @@
 //! The parts of the program `trine`: data, measurement, comparison, reports.
 
 pub mod bench;
+pub mod cblas;
 pub mod check;
 pub mod cli;
+pub mod contest;
 pub mod data;
+#[cfg(feature = "faer")]
+pub mod faer_crate;
 pub mod images;
 pub mod machine;
 pub mod measure;
 pub mod parallel;
 pub mod peak;
+pub mod peer;
 pub mod picture;
+pub mod products;
 pub mod report;
 pub mod scenario;
 pub mod shape;
 pub mod stats;
 pub mod storage;
+pub mod stored;
 pub mod table;
 pub mod timed;
 pub mod train;
 pub mod training;
 pub mod verify;
+pub mod worker;
 pub mod workload;
 
 /// Why a command could not do what it was asked for, as one sentence.

@@ -4,38 +4,54 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use crate::Failure;
+
 /// The shortest stretch of time that is measured as one sample.
 const SAMPLE: Duration = Duration::from_millis(1);
+
+/// A call that is shorter is made once before each sample, without a clock: the others have had
+/// the caches meanwhile. Of a longer one that would not be seen.
+const COLD: Duration = Duration::from_millis(20);
 
 /// One that takes part: a name, and a function that works for a moment and returns the seconds
 /// that one call took.
 pub struct Contender<'a> {
     /// As in reports.
-    pub name: &'static str,
-    sample: Box<dyn FnMut() -> f64 + 'a>,
+    pub name: String,
+    sample: Box<dyn FnMut() -> Result<f64, Failure> + 'a>,
 }
 
 impl<'a> Contender<'a> {
     /// Times `call`, repeated until a sample lasts a millisecond. Calls it some times at once, to
     /// warm up and to find out how often that is.
-    pub fn timed(name: &'static str, mut call: impl FnMut() + 'a) -> Self {
+    pub fn timed(name: &str, mut call: impl FnMut() + 'a) -> Self {
         let mut calls = 1u32;
-        loop {
+        let cold = loop {
             let time = repeat(&mut call, calls);
             if time >= SAMPLE || calls >= 1 << 24 {
-                break;
+                break time < COLD;
             }
             // A first, cold call says little: grow at most eightfold at a time.
             let wanted = SAMPLE.as_secs_f64() / time.as_secs_f64().max(1e-9) * 1.1;
             calls = ((f64::from(calls) * wanted.clamp(1.5, 8.0)).ceil() as u32).min(1 << 24);
-        }
-        let sample = move || repeat(&mut call, calls).as_secs_f64() / f64::from(calls);
-        Contender { name, sample: Box::new(sample) }
+        };
+        Self::sampled(name, move || {
+            repeat(&mut call, u32::from(cold));
+            Ok(repeat(&mut call, calls).as_secs_f64() / f64::from(calls))
+        })
     }
 
     /// One that measures by itself and returns seconds.
-    pub fn sampled(name: &'static str, sample: impl FnMut() -> f64 + 'a) -> Self {
-        Contender { name, sample: Box::new(sample) }
+    pub fn sampled(name: &str, sample: impl FnMut() -> Result<f64, Failure> + 'a) -> Self {
+        Contender { name: name.into(), sample: Box::new(sample) }
+    }
+
+    /// Works for a moment: seconds of one call.
+    ///
+    /// # Errors
+    /// Why there is no answer; never of one that is [`timed`](Contender::timed).
+    pub fn sample(&mut self) -> Result<f64, Failure> {
+        (self.sample)()
     }
 }
 
@@ -52,7 +68,14 @@ fn repeat(call: &mut impl FnMut(), calls: u32) -> Duration {
 /// rounds, and then as many as `budget` has time for. Who needs more than a tenth of the budget
 /// for one sample takes part in the first rounds only. The samples of each contender, round by
 /// round.
-pub fn interleave(contenders: &mut [Contender<'_>], budget: Duration, least: usize) -> Vec<Vec<f64>> {
+///
+/// # Errors
+/// The first of a contender.
+pub fn interleave(
+    contenders: &mut [Contender<'_>],
+    budget: Duration,
+    least: usize,
+) -> Result<Vec<Vec<f64>>, Failure> {
     let mut samples = vec![Vec::new(); contenders.len()];
     let mut longest = vec![Duration::ZERO; contenders.len()];
     let (mut rounds, mut since) = (0, Instant::now());
@@ -60,7 +83,7 @@ pub fn interleave(contenders: &mut [Contender<'_>], budget: Duration, least: usi
         for (i, contender) in contenders.iter_mut().enumerate() {
             if rounds < least || longest[i] < budget / 10 {
                 let start = Instant::now();
-                samples[i].push((contender.sample)());
+                samples[i].push(contender.sample()?);
                 longest[i] = longest[i].max(start.elapsed());
             }
         }
@@ -72,7 +95,7 @@ pub fn interleave(contenders: &mut [Contender<'_>], budget: Duration, least: usi
             since = Instant::now();
         }
     }
-    samples
+    Ok(samples)
 }
 
 #[cfg(test)]
@@ -88,14 +111,22 @@ mod tests {
             let order = &order;
             Contender::sampled(name, move || {
                 order.borrow_mut().push(name);
-                time
+                Ok(time)
             })
         };
         let mut contenders = [contender("a", 1.0), contender("b", 2.0)];
-        let samples = interleave(&mut contenders, Duration::ZERO, 3);
+        let samples = interleave(&mut contenders, Duration::ZERO, 3).expect("samples");
         assert_eq!(samples, [[1.0; 3], [2.0; 3]]);
         drop(contenders);
         assert_eq!(order.into_inner(), ["a", "b", "a", "b", "a", "b"]);
+    }
+
+    #[test]
+    fn one_that_fails_ends_the_measurement() {
+        let mut contenders =
+            [Contender::sampled("a", || Ok(1.0)), Contender::sampled("b", || Err("no answer".into()))];
+        let error = interleave(&mut contenders, Duration::ZERO, 3).expect_err("b has no answer");
+        assert_eq!(error.to_string(), "no answer");
     }
 
     #[test]
@@ -106,8 +137,8 @@ mod tests {
             std::thread::sleep(Duration::from_micros(400));
         });
         let before = *calls.borrow();
-        let seconds = (contender.sample)();
+        let seconds = contender.sample().expect("a sample");
         let during = *calls.borrow() - before;
-        assert!(during >= 1 && seconds >= 400e-6, "{during} calls of {seconds} s");
+        assert!(during >= 2 && seconds >= 400e-6, "{during} calls of {seconds} s");
     }
 }

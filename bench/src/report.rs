@@ -5,11 +5,12 @@ use std::time::Duration;
 use trine_core::{Rounding, Shape};
 use trine_kernels::{Engine, Isa, Op};
 
-use crate::bench::{Peer, Setup};
+use crate::bench::Setup;
 use crate::cli::{Dtype, bench_table, progress};
 use crate::data::{Digits, FILE};
 use crate::machine::Machine;
 use crate::peak::Peak;
+use crate::peer::Peer;
 use crate::timed::Shares;
 use crate::train::{BATCH, EPOCHS, Outcome, TEST, WIDTHS, split, train, train_timed};
 use crate::{Failure, table};

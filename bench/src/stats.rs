@@ -52,6 +52,12 @@ pub fn median_ratio(a: &[f64], b: &[f64]) -> Option<f64> {
     Summary::of(&ratios).map(|summary| summary.median)
 }
 
+/// The n-th root of the product of n numbers; `None` if there is none.
+pub fn geometric_mean(values: &[f64]) -> Option<f64> {
+    let logarithms: f64 = values.iter().map(|value| value.ln()).sum();
+    (!values.is_empty()).then(|| (logarithms / values.len() as f64).exp())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +80,12 @@ mod tests {
         // The second round was disturbed: both took three times as long, their ratio is unmoved.
         assert_eq!(median_ratio(&[2.0, 6.0, 2.0], &[1.0, 3.0, 1.0]), Some(2.0));
         assert_eq!(median_ratio(&[], &[]), None);
+    }
+
+    #[test]
+    fn geometric_means() {
+        let mean = geometric_mean(&[0.5, 2.0, 8.0]).expect("values");
+        assert!((mean - 2.0).abs() < 1e-12, "{mean}");
+        assert_eq!(geometric_mean(&[]), None);
     }
 }

@@ -130,6 +130,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_step_that_leaves_the_weights_alone_is_found() {
+        let shape = Shape { n: 40, d: 4, m: 5 };
+        let given = Operands::<f32>::random(shape, 1);
+        let right = reference(Op::Step, &given, Rounding::Fused);
+        let mut idle = reference(Op::Step, &given, Rounding::Fused);
+        idle.dw.copy_from_slice(&given.w);
+        assert!(close(shape, &idle, &right).is_err());
+        assert!(exact(Op::Step, &given, &idle, Rounding::Fused).is_err());
+    }
+
     fn part_of(op: Op, out: &mut Results<f32>) -> &mut [f32] {
         match op {
             Op::Forward => &mut out.y,

@@ -12,8 +12,9 @@ use trine_kernels::Op;
 /// Every operation, in the order of reports.
 pub const OPS: [Op; 5] = [Op::Forward, Op::GradInput, Op::GradParams, Op::Backward, Op::Step];
 
-/// The learning rate of [`Op::Step`]: so small that a million repetitions leave W what it is like.
-const LR: f64 = 1.0 / (1u64 << 30) as f64;
+/// The learning rate of [`Op::Step`]: so large that a wrong ∇W shows in W, and so small that W, which
+/// grows by the same at each repetition, stays far from infinity.
+const LR: f64 = 1.0 / 8.0;
 
 /// As on the command line and in reports.
 pub const fn op_name(op: Op) -> &'static str {

@@ -28,6 +28,8 @@ extern crate std;
 mod backward;
 #[cfg(feature = "std")]
 mod caches;
+#[cfg(feature = "gemm")]
+mod composed;
 #[cfg(target_arch = "x86_64")]
 mod cpuid;
 mod describe;
@@ -55,11 +57,13 @@ mod threads;
 )]
 mod vector;
 
+#[cfg(feature = "gemm")]
+pub use composed::{Composed, Multiply};
 pub use describe::Plan;
 pub use dispatch::{Dispatch, Token};
 pub use engine::{Engine, Supported};
 #[cfg(feature = "gemm")]
-pub use gemm_crate::GemmCrate;
+pub use gemm_crate::{GemmCrate, GemmProduct};
 pub use isa::Isa;
 pub use plan::{Blocking, Caches, Packing};
 pub use registry::{Kernel, main_kernel, registry};
