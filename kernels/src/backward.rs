@@ -136,8 +136,7 @@ fn products_scratch<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, rows: usize, 
         .dx
         .map(|dx| need(Problem::new((rows, d, m), dz, s.w.t(), dx, s.dx_write).part_of(flips(&dx, n, d))));
     let dw = s.dw.map(|dw| need(Problem::new((d, m, rows), s.x.t(), dz, dw, s.params_write)));
-    let db = s.db.map(|_| line(m));
-    [dx, dw, db].into_iter().flatten().max().unwrap_or(0)
+    [dx, dw].into_iter().flatten().max().unwrap_or(0)
 }
 
 /// ∇Z for some rows.
@@ -177,7 +176,7 @@ unsafe fn params<V: Kernels<E>, E: Element>(
             shared(v, p, means.blocking, means.threads, means.scratch);
         }
         if let Some(db) = s.db {
-            column_sums(v, dz, (rows, m), db, write, means.scratch.0);
+            column_sums(v, dz, (rows, m), db, write);
         }
     }
 }

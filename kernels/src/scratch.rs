@@ -53,10 +53,7 @@ pub(crate) const fn elements(
     match op {
         Op::Forward => threads.saturating_mul(gemm_scratch(n, m, d, tile, blocking, bytes)),
         Op::GradInput => threads.saturating_mul(gemm_scratch(n, d, m, tile, blocking, bytes)),
-        Op::GradParams => {
-            let dw = gemm_scratch(d, m, batch, tile, blocking, bytes);
-            threads.saturating_mul(at_least(line(m), dw))
-        }
+        Op::GradParams => threads.saturating_mul(gemm_scratch(d, m, batch, tile, blocking, bytes)),
         Op::Backward | Op::Step => {
             let dx = gemm_scratch(batch, d, m, tile, blocking, bytes);
             let dw = elements(Op::GradParams, Shape { n, d, m }, tile, blocking, bytes, 1);

@@ -1,99 +1,83 @@
 //! ∇b: the sums of the columns of ∇Z, one block of K_BLOCK rows after the other.
 //!
 //! ```text
-//!     for each 8 rows:  for each vector of columns:  p += row 0, p += row 1, …
+//!     for each block of rows:  for each WIDE vectors of columns:  p += row 0, p += row 1, …
 //! ```
 //!
-//! Rows are read as they lie in memory, while ∇Z is in cache for ∇W; the partial sums wait in
-//! scratch memory. `F(1, b, p)` is `b + p`: rounded once either way.
+//! ∇Z is read while it is in cache for ∇W; the sums of a block stay in registers. `F(1, b, p)` is
+//! `b + p`: rounded once either way.
 
 use trine_core::{Element, K_BLOCK, Write};
 
 use crate::isa::Kernels;
 use crate::pack::Source;
 
-/// Rows that are added to a vector of partial sums before it goes back to memory.
-const ROWS: usize = 8;
+/// Vectors of columns whose sums are in registers: enough to hide the latency of an addition.
+const WIDE: usize = 8;
 
 /// `db = alpha·Σ dz` or `db += alpha·Σ dz`.
 ///
 /// # Safety
-/// `dz` can be read as rows × m; `db` and `partial` have m elements each and overlap nothing else.
+/// `dz` can be read as rows × m; `db` has m elements and overlaps nothing else.
 pub unsafe fn column_sums<V: Kernels<E>, E: Element>(
     v: V,
     dz: Source<E>,
     (rows, m): (usize, usize),
     db: *mut E,
     write: Write<E>,
-    partial: *mut E,
 ) {
     v.vectorize(
         #[inline(always)]
         || {
-            let step = if dz.col == 1 { V::LANES } else { 1 };
+            let lanes = if dz.col == 1 { V::LANES } else { 1 };
+            let wide = m - m % (WIDE * lanes);
             for k in (0..rows.max(1)).step_by(K_BLOCK) {
-                let block = K_BLOCK.min(rows - k);
-                for from in (0..block).step_by(ROWS) {
-                    let to = block.min(from + ROWS);
-                    // SAFETY: some of the rows.
-                    unsafe { add_rows(v, dz.at(k, 0), (from, to), m, step, partial) };
-                }
+                let block = (dz.at(k, 0), K_BLOCK.min(rows - k));
                 let write = if k == 0 { write } else { Write { add: true, ..write } };
-                // SAFETY: m elements each.
-                unsafe { finish(v, block, m, db, write, partial) };
+                // SAFETY: WIDE whole vectors of columns, whole ones, and one that may be partial.
+                unsafe {
+                    for j in (0..wide).step_by(WIDE * lanes) {
+                        columns::<V, E, WIDE>(v, block, j, lanes, db, write);
+                    }
+                    for j in (wide..m).step_by(lanes) {
+                        columns::<V, E, 1>(v, block, j, lanes.min(m - j), db, write);
+                    }
+                }
             }
         },
     );
 }
 
+/// The sums of `N` times `lanes` columns over one block of rows, and its end: `out = alpha·p` or
+/// `F(alpha, p, out)`.
 #[inline(always)]
-unsafe fn add_rows<V: Kernels<E>, E: Element>(
+unsafe fn columns<V: Kernels<E>, E: Element, const N: usize>(
     v: V,
-    dz: Source<E>,
-    (from, to): (usize, usize),
-    m: usize,
-    step: usize,
-    partial: *mut E,
-) {
-    for j in (0..m).step_by(step) {
-        let lanes = step.min(m - j);
-        let (tail, p) = (v.tail(lanes), partial.wrapping_add(j));
-        // SAFETY: `lanes` elements of each row and of the partial sums.
-        unsafe {
-            let mut sum = if from == 0 { v.splat(E::ZERO) } else { v.load_tail(p, tail) };
-            for k in from..to {
-                sum = v.add(v.load_tail(dz.at(k, j).ptr, tail), sum);
-            }
-            v.store_tail(p, tail, sum);
-        }
-    }
-}
-
-/// The end of the block: `out = alpha·p` or `F(alpha, p, out)`.
-#[inline(always)]
-unsafe fn finish<V: Kernels<E>, E: Element>(
-    v: V,
-    rows: usize,
-    m: usize,
+    (dz, rows): (Source<E>, usize),
+    j: usize,
+    lanes: usize,
     db: *mut E,
     write: Write<E>,
-    partial: *const E,
 ) {
+    let tail = v.tail(lanes);
+    let mut sums = [v.splat(E::ZERO); N];
     let alpha = v.splat(write.alpha);
-    for j in (0..m).step_by(V::LANES) {
-        let tail = v.tail(V::LANES.min(m - j));
-        let out = db.wrapping_add(j);
-        // SAFETY: as many elements as there are, at most LANES.
-        unsafe {
+    // SAFETY: `N·lanes` elements of each row and of ∇b.
+    unsafe {
+        for k in 0..rows {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let p = dz.at(k, j + i * lanes).ptr;
+                *sum = v.add(if lanes == V::LANES { v.load_at(p) } else { v.load_tail(p, tail) }, *sum);
+            }
+        }
+        for (i, &p) in sums.iter().enumerate() {
+            let out = db.wrapping_add(j + i * lanes);
             let sum = match (rows, write.add) {
                 // A sum over nothing is the initial value, or +0.
-                (0, true) => v.load_tail(out, tail),
-                (0, false) => v.splat(E::ZERO),
-                (_, false) => v.mul(alpha, v.load_tail(partial.wrapping_add(j), tail)),
-                (_, true) => {
-                    let initial = v.load_tail(out, tail);
-                    v.mul_add(alpha, v.load_tail(partial.wrapping_add(j), tail), initial)
-                }
+                (0, true) => continue,
+                (0, false) => p,
+                (_, false) => v.mul(alpha, p),
+                (_, true) => v.mul_add(alpha, p, v.load_tail(out, tail)),
             };
             v.store_tail(out, tail, sum);
         }
