@@ -12,6 +12,7 @@
 
 use trine_core::{Activation, Element, Error, K_BLOCK, Shape, Write};
 
+use crate::direct;
 use crate::elementwise::derive;
 use crate::gemm::Planned;
 use crate::isa::Kernels;
@@ -131,7 +132,14 @@ fn rooms<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, thre
 fn products_scratch<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, rows: usize, blocking: Blocking) -> usize {
     let Shape { n, d, m } = s.shape;
     let dz = if s.activation == Activation::Identity { s.dy } else { Source { row: m, col: 1, ..s.dy } };
-    let need = |p: Problem<E>| Planned::new(v, p.oriented(), blocking).scratch();
+    let need = |p: Problem<E>| {
+        let p = p.oriented();
+        if direct::fits::<V, E>(&p, blocking) {
+            direct::scratch::<V, E>(&p)
+        } else {
+            Planned::new(v, p, blocking).scratch()
+        }
+    };
     let dx = s
         .dx
         .map(|dx| need(Problem::new((rows, d, m), dz, s.w.t(), dx, s.dx_write).part_of(flips(&dx, n, d))));

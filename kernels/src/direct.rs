@@ -1,4 +1,4 @@
-//! A small product, computed where its operands lie: one block of k, no scratch memory, no plan.
+//! A small product, computed where its operands lie: one block of k, no plan.
 //!
 //! ```text
 //!     for each run of strips of columns, of microtiles of rows
@@ -12,7 +12,8 @@ use trine_core::{Activation, Element, K_BLOCK};
 use crate::elementwise::activate;
 use crate::isa::Kernels;
 use crate::microkernel::{Initial, Tiles};
-use crate::plan::{Blocking, Order, Packing, Tile};
+use crate::pack::{self, Source};
+use crate::plan::{Blocking, Order, Packing, Tile, line};
 use crate::problem::Problem;
 
 /// Multiply-adds up to which a product is small: below, no operand is worth a copy.
@@ -22,17 +23,33 @@ const SMALL: usize = 1 << 17;
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: Blocking) -> bool {
     let small = p.m.saturating_mul(p.n).saturating_mul(p.k) <= SMALL && p.k <= K_BLOCK;
-    let direct = p.c.col == 1 && p.b.col == 1 && (p.a.col == 1 || p.a.row == 1 || p.m == 1);
-    V::LANES > 1 && small && direct && p.m > 0 && p.n > 0 && p.k > 0 && blocking.packing != Packing::Always
+    let a = p.a.col == 1 || p.a.row == 1 || p.m == 1;
+    // Columns of B that are contiguous are transposed first, all of them, in the room of a panel.
+    let b = p.b.col == 1 || p.b.row == 1 && p.n <= blocking.nc;
+    let some = p.m > 0 && p.n > 0 && p.k > 0;
+    V::LANES > 1 && small && a && b && p.c.col == 1 && some && blocking.packing != Packing::Always
+}
+
+/// Elements of scratch memory that it needs: no more than a plan would.
+#[inline(always)]
+pub fn scratch<V: Kernels<E>, E: Element>(p: &Problem<E>) -> usize {
+    if p.b.col == 1 { 0 } else { line(p.n.next_multiple_of(V::LANES) * p.k) }
 }
 
 /// Computes it.
 ///
 /// # Safety
 /// It [`fits`]; the operands can be accessed as their shapes and strides say; C (and Y) overlap
-/// nothing else, and no two of their elements share a place.
+/// nothing else, and no two of their elements share a place. `room` is as [`scratch`] says.
 #[inline(always)]
-pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
+pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E) {
+    let mut b = p.b;
+    if b.col != 1 {
+        let width = p.n.next_multiple_of(V::LANES);
+        // SAFETY: all of B, and the room for it.
+        unsafe { pack::strip(v, b, p.k, p.n, room, width) };
+        b = Source { ptr: room, row: width, col: 1 };
+    }
     let tile = const { Tile::of(V::ISA, E::BYTES) };
     let by_rows = p.a.col == 1;
     debug_assert!(by_rows || p.product().a == Order::Columns);
@@ -50,8 +67,8 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
             a_row: p.a.row,
             a_col: p.a.col,
             a_tile: 0,
-            b: p.b.ptr.wrapping_add(strips.j),
-            b_row: p.b.row,
+            b: b.ptr.wrapping_add(strips.j),
+            b_row: b.row,
             b_strip: strips.width,
             b_col: 1,
             c_col: 1,

@@ -120,7 +120,7 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     let oriented = problem.oriented();
     if direct::fits::<V, E>(&oriented, blocking) {
         // SAFETY: the contract is the same.
-        return unsafe { direct::run(v, &oriented) };
+        return unsafe { direct::run(v, &oriented, scratch) };
     }
     let planned = Planned::new(v, oriented, blocking);
     debug_assert!(planned.scratch() <= len, "a part needs {} of {len}", planned.scratch());

@@ -319,7 +319,7 @@ const FEW: usize = 2;
 
 /// Values of k that are added in one pass over few long rows: B is read from end to end in as many
 /// streams, and the sums go to L1 and back once for each pass.
-const SLICE: usize = 8;
+const SLICE: usize = 16;
 
 /// Elements of unfinished sums: half of a small L1.
 const PARTIAL: usize = 4096;

@@ -49,8 +49,9 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
 ) -> Result<(), Error> {
     let oriented = p.oriented();
     if direct::fits::<V, E>(&oriented, blocking) {
+        let room = scratch.get::<E>(direct::scratch::<V, E>(&oriented))?;
         // SAFETY: the contract is the same.
-        unsafe { direct::run(v, &oriented) };
+        unsafe { direct::run(v, &oriented, room) };
         return Ok(());
     }
     let threads = if threads > 1 { worth(&p, threads) } else { 1 };
