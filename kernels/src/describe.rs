@@ -36,7 +36,7 @@ impl Plan {
 
     /// Bytes of scratch memory: the most for any strides, as [`scratch_len`](crate::scratch_len) says.
     pub fn scratch_bytes(&self) -> usize {
-        elements(self.op, self.shape, self.tile(), self.blocking, self.bytes, self.threads)
+        elements(self.op, self.shape, self.isa, self.blocking, self.bytes, self.threads)
             .saturating_mul(self.bytes)
     }
 
@@ -99,13 +99,13 @@ impl fmt::Display for Plan {
             )?;
         }
         for (name, p) in self.products() {
-            let loops = Loops::new(p, tile, self.blocking, self.bytes);
+            let loops = Loops::new(p, self.isa, self.blocking, self.bytes);
             writeln!(f, "  {name}: {}×{} outputs, sums over {}, closed every {K_BLOCK}", p.m, p.n, p.k)?;
             writeln!(
                 f,
                 "    {} strip(s) of columns, {} microtile(s) of rows in each",
-                p.n.div_ceil(nr),
-                p.m.div_ceil(mr)
+                p.n.div_ceil(loops.tile.nr()),
+                p.m.div_ceil(loops.tile.mr)
             )?;
             let from = |access, packed| match access {
                 Access::Direct => "read where it is",

@@ -50,7 +50,8 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
         unsafe { pack::strip(v, b, p.k, p.n, room, width) };
         b = Source { ptr: room, row: width, col: 1 };
     }
-    let tile = const { Tile::of(V::ISA, E::BYTES) };
+    let (tile, few) = const { (Tile::of(V::ISA, E::BYTES), Tile::few(V::ISA, E::BYTES)) };
+    let tile = if p.m <= few.mr && p.n > tile.nr() { few } else { tile };
     let by_rows = p.a.col == 1;
     debug_assert!(by_rows || p.product().a == Order::Columns);
     let relu = p.y.is_none() && p.activation == Activation::Relu;
@@ -90,7 +91,7 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
                 continue;
             }
             (t.rows, t.a_tile) = (rows, mr * p.a.row);
-            t.initial = p.initial(true, (i, strips.j), p.c);
+            t.initial = p.initial(true, (i, strips.j), p.c.at(i, strips.j));
             let kernel = V::TABLE.kernel((strips.width / V::LANES, mr), by_rows, strips.tail, (false, false));
             // SAFETY: parts of the operands.
             unsafe {

@@ -47,11 +47,11 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
 
     /// The planner and the kernels speak of the same tiles.
     const fn tables_agree() {
-        let kernels = V::TABLE.kernels;
-        assert!(kernels.len() == Self::TILE.nrv);
+        let (kernels, few) = (V::TABLE.kernels, plan::Tile::few(V::ISA, E::BYTES));
+        assert!(kernels.len() == few.nrv);
         let mut i = 0;
         while i < kernels.len() {
-            assert!(kernels[i].len() == Self::TILE.mr);
+            assert!(kernels[i].len() == if i < Self::TILE.nrv { Self::TILE.mr } else { few.mr });
             i += 1;
         }
     }
@@ -61,13 +61,13 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
     pub fn new(v: V, p: Problem<E>, blocking: Blocking) -> Self {
         const { Self::tables_agree() };
         let product = p.product();
-        let loops = Loops::new(product, Self::TILE, blocking, E::BYTES);
+        let loops = Loops::new(product, V::ISA, blocking, E::BYTES);
         Planned {
             v,
             p,
             order: product.a,
             loops,
-            regions: loops.regions(product, Self::TILE, blocking.packing, E::BYTES),
+            regions: loops.regions(product, V::ISA, blocking.packing, E::BYTES),
         }
     }
 
@@ -179,7 +179,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
                     if loops.a == Access::Packed {
                         self.pack_a(block, ic, mc);
                     }
-                    for (jc, nc) in pieces_of(p.n, loops.nc, Planned::<V, E>::TILE.nr()) {
+                    for (jc, nc) in pieces_of(p.n, loops.nc, self.plan.loops.tile.nr()) {
                         if loops.b == Access::Packed {
                             self.pack_b(block, jc, nc);
                         }
@@ -194,14 +194,14 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
 
     #[inline(always)]
     unsafe fn panel(&self, block: Block, (ic, mc): (usize, usize), (jc, nc): (usize, usize)) {
-        let tiles = Pieces::new(mc, Planned::<V, E>::TILE.mr);
+        let tiles = Pieces::new(mc, self.plan.loops.tile.mr);
         let cols = nc.next_multiple_of(V::LANES);
         let together = self.together(block, nc);
         let mut at = 0;
         while at < tiles.count {
             let (ir, mr) = tiles.get(at);
             let count = tiles.same(at).min(together);
-            for strips in Planned::<V, E>::TILE.strips(nc) {
+            for strips in self.plan.loops.tile.strips(nc) {
                 let panel = self.scratch.wrapping_add(self.plan.regions[0] + strips.j * block.kc);
                 let sums = self.scratch.wrapping_add(self.plan.regions[1] + strips.j);
                 let strips = Strips { j: jc + strips.j, ..strips };
@@ -219,7 +219,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let Loops { a, b, slice, .. } = self.plan.loops;
         let copies =
             a == Access::Copied || b == Access::Copied || slice < K_BLOCK || self.plan.is_scattered();
-        if copies || block.kc > SHORT { 1 } else { (NEAR / nc / Planned::<V, E>::TILE.mr).max(1) }
+        if copies || block.kc > SHORT { 1 } else { (NEAR / nc / self.plan.loops.tile.mr).max(1) }
     }
 
     /// Some microtiles of rows, some strips of a panel.
@@ -238,7 +238,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         if self.plan.loops.fetch {
             // A long sum leaves time for its own part of C, a short one for the strip after the next,
             // or for the next rows if there are few strips.
-            let near = self.plan.p.n < 8 * Planned::<V, E>::TILE.nr();
+            let near = self.plan.p.n < 8 * self.plan.loops.tile.nr();
             t.fetch = Some(match (block.kc > SHORT, near) {
                 (true, _) => 0,
                 (false, true) => rows.mr * t.c_row,
@@ -342,7 +342,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     fn place(&self, i: usize, j: usize) -> Target<E> {
         if self.plan.is_scattered() {
             let ptr = self.scratch.wrapping_add(self.plan.regions[2]);
-            Target { ptr, row: Planned::<V, E>::TILE.nr(), col: 1 }
+            Target { ptr, row: self.plan.loops.tile.nr(), col: 1 }
         } else {
             self.plan.p.c.at(i, j)
         }
@@ -350,7 +350,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
 
     /// Strip after strip: what is read lies together in memory.
     unsafe fn pack_b(&self, block: Block, jc: usize, nc: usize) {
-        for strips in Planned::<V, E>::TILE.strips(nc) {
+        for strips in self.plan.loops.tile.strips(nc) {
             for j in (0..strips.count).map(|i| strips.j + i * strips.width) {
                 let to = self.scratch.wrapping_add(self.plan.regions[0] + j * block.kc);
                 let from = self.plan.p.b.at(block.pc, jc + j);
@@ -366,7 +366,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     unsafe fn pack_a(&self, block: Block, ic: usize, mc: usize) {
         for k in (0..block.kc).step_by(pack::ROWS) {
             let cols = pack::ROWS.min(block.kc - k);
-            for (at, (ir, mr)) in Pieces::new(mc, Planned::<V, E>::TILE.mr).iter().enumerate() {
+            for (at, (ir, mr)) in Pieces::new(mc, self.plan.loops.tile.mr).iter().enumerate() {
                 let to = self.micropanel(block, at, ir).wrapping_add(k * mr);
                 let from = self.plan.p.a.at(ic + ir, block.pc + k);
                 // SAFETY: a part of A; the block has room for all micropanels, a vector behind each.

@@ -360,7 +360,8 @@ pub struct Variants<V: 'static, E: 'static> {
     /// For A by columns and by rows, the whole one and the one with a partial vector.
     pub plain: [[Microkernel<V, E>; 2]; 2],
     /// Those that copy, with whole vectors: for A by columns `COPY_A`, `COPY_B` and both, for A by
-    /// rows `COPY_B`. None on a machine with one lane, where nothing is packed.
+    /// rows `COPY_B`. None in tiles for few rows, which have nobody to copy for, and on a machine with
+    /// one lane, where nothing is packed.
     pub copying: Option<([Microkernel<V, E>; 3], Microkernel<V, E>)>,
 }
 
@@ -393,7 +394,7 @@ impl<V: Vector<E>, E: Element> Table<V, E> {
 
 /// A table by its tiles: for each number of vectors the numbers of rows.
 macro_rules! table {
-    ($name:ident, $doc:literal, $kind:ident, $($nrv:literal: $($mr:literal)*;)*) => {
+    ($name:ident, $doc:literal, $($kind:ident $nrv:literal: $($mr:literal)*;)*) => {
         impl<V: Vector<E>, E: Element> Table<V, E> {
             #[doc = $doc]
             pub const $name: Self = Table { kernels: &[$(table!(@row $kind, $nrv: $($mr)*)),*] };
@@ -409,8 +410,9 @@ macro_rules! table {
         [tile::<V, E, $mr, $nrv, false, { $by_rows }, 0>, tile::<V, E, $mr, $nrv, true, { $by_rows }, 0>]
     };
     // With one lane strides are free: one kernel serves both orders of A.
-    (@rows lanes) => { true };
     (@rows scalar) => { false };
+    (@rows $lanes:ident) => { true };
+    (@copying few, $mr:literal, $nrv:literal) => { None };
     (@copying scalar, $mr:literal, $nrv:literal) => { None };
     (@copying lanes, $mr:literal, $nrv:literal) => {
         Some((
@@ -424,18 +426,23 @@ macro_rules! table {
     };
 }
 
-table!(WIDE, "For 32 registers.", lanes,
-    1: 1 2 3 4 5 6 7 8;
-    2: 1 2 3 4 5 6 7 8;
-    3: 1 2 3 4 5 6 7 8;
+table!(WIDE, "For 32 registers.",
+    lanes 1: 1 2 3 4 5 6 7 8;
+    lanes 2: 1 2 3 4 5 6 7 8;
+    lanes 3: 1 2 3 4 5 6 7 8;
+    few 4: 1 2 3 4;
+    few 5: 1 2 3 4;
+    few 6: 1 2 3 4;
 );
-table!(NARROW, "For 16 registers.", lanes,
-    1: 1 2 3 4 5 6;
-    2: 1 2 3 4 5 6;
+table!(NARROW, "For 16 registers.",
+    lanes 1: 1 2 3 4 5 6;
+    lanes 2: 1 2 3 4 5 6;
+    few 3: 1 2;
+    few 4: 1 2;
 );
-table!(SCALAR, "For one lane.", scalar,
-    1: 1 2 3 4;
-    2: 1 2 3 4;
-    3: 1 2 3 4;
-    4: 1 2 3 4;
+table!(SCALAR, "For one lane.",
+    scalar 1: 1 2 3 4;
+    scalar 2: 1 2 3 4;
+    scalar 3: 1 2 3 4;
+    scalar 4: 1 2 3 4;
 );

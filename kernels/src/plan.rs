@@ -88,6 +88,17 @@ impl Tile {
         }
     }
 
+    /// The tile for few rows: as many accumulators in fewer and longer rows, so that more of a row of B
+    /// is read at a time.
+    pub const fn few(isa: Isa, bytes: usize) -> Self {
+        let tile = Tile::of(isa, bytes);
+        match isa {
+            Isa::Portable => tile,
+            Isa::Avx2 => Tile { mr: 2, nrv: 4, ..tile },
+            Isa::Avx512 | Isa::Neon => Tile { mr: 4, nrv: 6, ..tile },
+        }
+    }
+
     /// Most columns.
     pub const fn nr(&self) -> usize {
         self.nrv * self.lanes
@@ -182,6 +193,8 @@ pub struct Loops {
     pub slice: usize,
     /// Whether C is so large that it is fetched before it is needed.
     pub fetch: bool,
+    /// The tile.
+    pub tile: Tile,
 }
 
 /// How the kernels get at an operand.
@@ -214,7 +227,8 @@ impl Access {
 
 impl Loops {
     /// The loops for a product.
-    pub const fn new(p: Product, tile: Tile, blocking: Blocking, bytes: usize) -> Self {
+    pub const fn new(p: Product, isa: Isa, blocking: Blocking, bytes: usize) -> Self {
+        let tile = Tile::of(isa, bytes);
         let mut loops = Loops {
             mc: at_least(p.m, 1),
             nc: at_least(p.n, 1),
@@ -222,6 +236,7 @@ impl Loops {
             b: Access::Direct,
             slice: K_BLOCK,
             fetch: p.m.saturating_mul(p.n).saturating_mul(bytes) > 16 << 10,
+            tile,
         };
         if tile.lanes == 1 {
             // Strides are free.
@@ -235,9 +250,13 @@ impl Loops {
         };
         loops.a = Access::new(matches!(p.a, Order::Scattered), pays_a);
         loops.b = Access::new(!matches!(p.b, Order::Rows), pays_b);
-        if p.m <= FEW && loops.a.is_direct() && can_slice(p, tile, blocking.packing, bytes) {
-            loops.slice = SLICE;
-            loops.nc = at_most(PARTIAL / at_least(p.m, 1) / tile.nr() * tile.nr(), loops.nc);
+        let few = Tile::few(isa, bytes);
+        if p.m <= few.mr && p.n > tile.nr() && loops.a.is_direct() && loops.b.is_direct() {
+            loops.tile = few;
+            if p.m <= FEW && can_slice(p, tile, blocking.packing, bytes) {
+                loops.slice = SLICE;
+                loops.nc = at_most(PARTIAL / at_least(p.m, 1) / few.nr() * few.nr(), loops.nc);
+            }
             return loops;
         }
         if !loops.a.is_direct() {
@@ -255,7 +274,8 @@ impl Loops {
     }
 
     /// Where the panel of B begins, behind the block of A, where the unfinished sums begin, and where they end.
-    pub const fn regions(&self, p: Product, tile: Tile, packing: Packing, bytes: usize) -> [usize; 3] {
+    pub const fn regions(&self, p: Product, isa: Isa, packing: Packing, bytes: usize) -> [usize; 3] {
+        let tile = Tile::of(isa, bytes);
         let k = at_most(p.k, K_BLOCK);
         let a = if !self.a.is_direct() {
             let rows = at_most(self.mc, p.m);
@@ -277,14 +297,8 @@ impl Loops {
 }
 
 /// Elements of scratch memory for `m × k` times `k × n`, whatever the layouts.
-pub const fn gemm_scratch(
-    m: usize,
-    n: usize,
-    k: usize,
-    tile: Tile,
-    blocking: Blocking,
-    bytes: usize,
-) -> usize {
+pub const fn gemm_scratch(m: usize, n: usize, k: usize, isa: Isa, blocking: Blocking, bytes: usize) -> usize {
+    let tile = Tile::of(isa, bytes);
     let mut most = 0;
     let mut case = 0;
     while case < 12 {
@@ -292,9 +306,9 @@ pub const fn gemm_scratch(
         let a = [Order::Rows, Order::Columns, Order::Scattered][case / 4];
         let b = if case & 2 == 0 { Order::Rows } else { Order::Scattered };
         let p = Product { m, n, k, a, b };
-        let loops = Loops::new(p, tile, blocking, bytes);
+        let loops = Loops::new(p, isa, blocking, bytes);
         most = at_least(
-            loops.regions(p, tile, blocking.packing, bytes)[2].saturating_add(tile_scratch(tile)),
+            loops.regions(p, isa, blocking.packing, bytes)[2].saturating_add(tile_scratch(tile)),
             most,
         );
         case += 1;

@@ -35,9 +35,9 @@ pub fn registry() -> impl Iterator<Item = Kernel> {
 }
 
 fn kernels<E: Dispatch>(isa: Isa) -> impl Iterator<Item = Kernel> {
-    let tile = Tile::of(isa, E::BYTES);
-    (1..=tile.nrv).flat_map(move |nrv| {
-        (1..=tile.mr).map(move |mr| Kernel {
+    let (tile, few) = (Tile::of(isa, E::BYTES), Tile::few(isa, E::BYTES));
+    (1..=few.nrv).flat_map(move |nrv| {
+        (1..=if nrv <= tile.nrv { tile.mr } else { few.mr }).map(move |mr| Kernel {
             isa,
             element: E::NAME,
             mr,

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use trine_core::{Element, Error, Shape};
 
 use crate::isa::Isa;
-use crate::plan::{Blocking, Caches, Tile, at_least, at_most, gemm_scratch, line};
+use crate::plan::{Blocking, Caches, at_least, at_most, gemm_scratch, line};
 
 /// The unit of scratch memory: one cache line.
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +36,14 @@ pub enum Op {
 /// one thread, whatever the strides and the activation.
 pub const fn scratch_len<E: Element>(isa: Isa, op: Op, n: usize, d: usize, m: usize) -> usize {
     let blocking = Blocking::for_caches(Caches::DEFAULT, isa, E::BYTES);
-    lines(elements(op, Shape { n, d, m }, Tile::of(isa, E::BYTES), blocking, E::BYTES, 1), E::BYTES)
+    lines(elements(op, Shape { n, d, m }, isa, blocking, E::BYTES, 1), E::BYTES)
 }
 
 /// Elements of scratch memory for `op` on some threads.
 pub(crate) const fn elements(
     op: Op,
     Shape { n, d, m }: Shape,
-    tile: Tile,
+    isa: Isa,
     blocking: Blocking,
     bytes: usize,
     threads: usize,
@@ -51,12 +51,12 @@ pub(crate) const fn elements(
     use trine_core::K_BLOCK;
     let batch = at_most(n, K_BLOCK);
     match op {
-        Op::Forward => threads.saturating_mul(gemm_scratch(n, m, d, tile, blocking, bytes)),
-        Op::GradInput => threads.saturating_mul(gemm_scratch(n, d, m, tile, blocking, bytes)),
-        Op::GradParams => threads.saturating_mul(gemm_scratch(d, m, batch, tile, blocking, bytes)),
+        Op::Forward => threads.saturating_mul(gemm_scratch(n, m, d, isa, blocking, bytes)),
+        Op::GradInput => threads.saturating_mul(gemm_scratch(n, d, m, isa, blocking, bytes)),
+        Op::GradParams => threads.saturating_mul(gemm_scratch(d, m, batch, isa, blocking, bytes)),
         Op::Backward | Op::Step => {
-            let dx = gemm_scratch(batch, d, m, tile, blocking, bytes);
-            let dw = elements(Op::GradParams, Shape { n, d, m }, tile, blocking, bytes, 1);
+            let dx = gemm_scratch(batch, d, m, isa, blocking, bytes);
+            let dw = elements(Op::GradParams, Shape { n, d, m }, isa, blocking, bytes, 1);
             let dz = line(at_most(n, threads.saturating_mul(K_BLOCK)).saturating_mul(m));
             threads.saturating_mul(at_least(dx, dw)).saturating_add(dz)
         }
