@@ -25,8 +25,11 @@ use crate::pack::{self, Source};
 use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, Strips};
 use crate::problem::{Problem, Start, Target};
 
-/// Up to this length of a sum a call of a kernel for each microtile of rows would be felt.
+/// Up to this length a sum leaves no time to fetch its own part of C.
 const SHORT: usize = 64;
+
+/// Elements of B up to which a call of a kernel for each microtile of rows would be felt.
+const LIGHT: usize = 8192;
 
 /// Elements of C that are worked on at a time where sums are short: half of a small L1.
 const NEAR: usize = 4096;
@@ -212,14 +215,14 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         }
     }
 
-    /// How many microtiles of rows one call of a kernel computes: with long sums, or if operands are
-    /// copied, one; with short ones as many as have their part of C in L1.
+    /// How many microtiles of rows one call of a kernel computes: one, if there is much to do for each
+    /// or operands are copied; else as many as have their part of C in L1.
     #[inline(always)]
     fn together(&self, block: Block, nc: usize) -> usize {
         let Loops { a, b, slice, .. } = self.plan.loops;
         let copies =
             a == Access::Copied || b == Access::Copied || slice < K_BLOCK || self.plan.is_scattered();
-        if copies || block.kc > SHORT { 1 } else { (NEAR / nc / self.plan.loops.tile.mr).max(1) }
+        if copies || block.kc * nc > LIGHT { 1 } else { (NEAR / nc / self.plan.loops.tile.mr).max(1) }
     }
 
     /// Some microtiles of rows, some strips of a panel.
