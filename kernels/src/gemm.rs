@@ -317,7 +317,8 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             a_tile: 0,
             b: b.ptr,
             b_row: b.row,
-            b_strip: strips.width * b.col,
+            // Of a single column the stride may be anything.
+            b_strip: strips.width.wrapping_mul(b.col),
             b_col: b.col,
             c_col: 1,
             copy_a: self.scratch,

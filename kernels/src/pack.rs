@@ -46,11 +46,19 @@ impl<E> Source<E> {
     /// The part that begins at (i, j).
     #[inline(always)]
     pub fn at(self, i: usize, j: usize) -> Self {
-        Source { ptr: self.ptr.wrapping_add(i * self.row + j * self.col), ..self }
+        Source { ptr: self.ptr.wrapping_add(offset((i, self.row), (j, self.col))), ..self }
     }
 }
 
-/// One strip of B: `len` rows of `cols` columns to `to`, rows `width` apart, filled up with zeros.
+/// How far element (i, j) lies from the first. It wraps: where a matrix has no elements, its strides may
+/// be anything.
+#[inline(always)]
+pub fn offset((i, row): (usize, usize), (j, col): (usize, usize)) -> usize {
+    i.wrapping_mul(row).wrapping_add(j.wrapping_mul(col))
+}
+
+/// One strip of B: `len` rows of `cols` columns to `to`, rows `width` apart. What
+/// lies behind the last column is any value.
 ///
 /// # Safety
 /// B can be read as `len × cols`; `to` has room for `len · width` elements, `width` a multiple of `LANES` not below `cols`.

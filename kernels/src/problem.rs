@@ -3,7 +3,7 @@
 use trine_core::{Activation, Element, Write};
 
 use crate::microkernel::Initial;
-use crate::pack::Source;
+use crate::pack::{Source, offset};
 use crate::plan::{Order, Product};
 
 /// A matrix that is written.
@@ -22,7 +22,7 @@ impl<E> Target<E> {
 
     #[inline(always)]
     pub fn at(self, i: usize, j: usize) -> Self {
-        Target { ptr: self.ptr.wrapping_add(i * self.row + j * self.col), ..self }
+        Target { ptr: self.ptr.wrapping_add(offset((i, self.row), (j, self.col))), ..self }
     }
 
     /// The same memory, to be read.

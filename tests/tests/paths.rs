@@ -1,0 +1,210 @@
+//! The ways through the kernels that random cases are too small for or seldom meet, each with shapes
+//! that take it: few rows in slices of the sum, operands copied by the first tiles that read them,
+//! short sums of many rows in one call, transposes in registers.
+
+use trine_core::{Activation, K_BLOCK, LinearKernels, MatMut, MatRef, Write};
+use trine_kernels::Engine;
+use trine_tests::exact::EXACT;
+use trine_tests::property::{hold_on, isas};
+use trine_tests::{Blocks, Case, Memory, Op, Order, Role, Values};
+
+/// Operands in these orders.
+fn ordered(mut case: Case, orders: &[(Role, Order)]) -> Case {
+    for &(role, order) in orders {
+        case.places[role as usize].order = order;
+    }
+    case
+}
+
+/// The product added to, and the layer with an activation inside and one outside of the kernel.
+fn calls(n: usize, d: usize, m: usize) -> [Case; 3] {
+    let relu =
+        Case { activation: Activation::Relu, first_output: false, ..Case::plain(Op::Forward, n, d, m) };
+    [
+        Case { write: Write::ADD.times(-0.5), values: Values::Wide, ..Case::plain(Op::Matmul, n, d, m) },
+        relu.clone(),
+        Case { activation: Activation::Silu, first_output: true, ..relu },
+    ]
+}
+
+/// Small enough to go without a plan, of several tiles of rows and strips of columns of all widths.
+#[test]
+fn a_small_product_is_added_to_what_every_tile_holds() {
+    let cases = [(1, 3, 130), (9, 3, 97), (20, 5, 70), (17, 1, 33)].into_iter().flat_map(|(n, d, m)| {
+        let columns = [Role::X, Role::W, Role::Y].map(|role| (role, Order::Columns));
+        let sum = Case { write: Write::ADD, ..Case::plain(Op::Matmul, n, d, m) };
+        [0, 1, 3].map(|some| ordered(sum.clone(), &columns[..some]))
+    });
+    hold_on(cases, EXACT);
+}
+
+/// A row of C, two, and for comparison three; the sums around one slice of 8, one block, two. Wide enough
+/// not to be small.
+fn few_rows() -> impl Iterator<Item = (usize, usize, usize)> {
+    let sums = [8, 9, 64, K_BLOCK, K_BLOCK + 1, 2 * K_BLOCK + 1];
+    (1..=3).flat_map(move |rows| {
+        sums.map(|k| {
+            let wide = (1 << 17) / (k * rows) + 1;
+            (rows, k, wide.max(97 + k % 5))
+        })
+    })
+}
+
+#[test]
+fn few_rows_in_slices() {
+    let cases = few_rows().flat_map(|(rows, k, cols)| {
+        let columns = [Role::X, Role::W, Role::Y].map(|role| (role, Order::Columns));
+        let plain = calls(rows, k, cols);
+        let by_columns = plain.clone().map(|case| ordered(case, &columns[..1]));
+        // Seen from the other side: the columns are the rows.
+        let turned = calls(cols, k, rows).map(|case| ordered(case, &columns));
+        let mut scattered = plain.clone();
+        scattered.iter_mut().for_each(|case| case.places[Role::Y as usize].step = 2);
+        [plain, by_columns, turned, scattered].into_iter().flatten()
+    });
+    hold_on(cases, EXACT);
+}
+
+/// The unfinished sums have room for some thousand columns; those behind go in a panel of their own.
+#[test]
+fn few_rows_in_slices_of_more_columns_than_there_is_room_for() {
+    let rows_and_cols =
+        [(1, 4080), (1, 4081), (1, 4096), (1, 4097), (2, 2016), (2, 2017), (2, 2041), (2, 2048), (2, 2049)];
+    let cases = rows_and_cols.into_iter().flat_map(|(rows, cols)| {
+        [Memory::GuardBefore, Memory::GuardBehind]
+            .into_iter()
+            .flat_map(move |memory| calls(rows, 69, cols).map(|case| Case { memory, ..case }))
+    });
+    hold_on(cases, EXACT);
+}
+
+/// A wave of the batch that is a single row, where the first has 512.
+#[test]
+fn a_last_row_of_the_batch_in_slices() {
+    let case = Case { bias: false, second_output: false, ..Case::plain(Op::Backward, K_BLOCK + 1, 130, 513) };
+    hold_on([ordered(case, &[(Role::W, Order::Columns)])], EXACT);
+}
+
+/// Every tile that copies, for A by rows and by columns: whole vectors, and partial ones behind them.
+#[test]
+fn every_tile_that_copies() {
+    let columns = [4, 8, 12, 16, 24, 32, 48, 49, 64, 80, 97, 112];
+    let cases = (1..=17).flat_map(|n| columns.map(|m| (n, m))).flat_map(|(n, m)| {
+        [Blocks::Packed, Blocks::TinyPacked].into_iter().flat_map(move |blocks| {
+            [Order::Rows, Order::Columns].map(|order| {
+                let case = Case { blocks, memory: Memory::GuardBehind, ..Case::plain(Op::Forward, n, 7, m) };
+                ordered(case, &[(Role::X, order)])
+            })
+        })
+    });
+    hold_on(cases, EXACT);
+}
+
+/// Blocks of the sum, blocks of rows, panels of columns: what is copied in one is gone in the next.
+#[test]
+fn copies_are_of_the_block_at_hand() {
+    let cases = [(19, 2 * K_BLOCK + 1, 130), (50, K_BLOCK, 97)].into_iter().flat_map(|(n, d, m)| {
+        [Blocks::Packed, Blocks::TinyPacked].into_iter().flat_map(move |blocks| {
+            [Order::Rows, Order::Columns].into_iter().flat_map(move |order| {
+                [1, 2].into_iter().flat_map(move |step| {
+                    calls(n, d, m).map(|case| {
+                        let mut case = ordered(Case { blocks, ..case }, &[(Role::X, order)]);
+                        case.places[Role::Y as usize].step = step;
+                        case
+                    })
+                })
+            })
+        })
+    });
+    hold_on(cases, EXACT);
+}
+
+/// So large that the engine copies B, and so wide that it copies A by columns, on its own account.
+#[test]
+fn copies_that_pay() {
+    let b = Case::plain(Op::Matmul, 385, K_BLOCK + 1, 260);
+    let a = Case { bias: false, ..Case::plain(Op::GradParams, K_BLOCK + 1, 40, 300) };
+    hold_on([b, a], EXACT);
+}
+
+/// Each thread copies its part, or computes it in slices, in scratch memory of its own.
+#[test]
+fn threads_copy_and_slice_for_themselves() {
+    let cases = [(400, 90, 97), (97, 90, 400), (2, 310, 5300)].into_iter().flat_map(|(n, d, m)| {
+        [Blocks::Chosen, Blocks::Packed, Blocks::TinyPacked].into_iter().flat_map(move |blocks| {
+            [(2, Op::Forward), (3, Op::Forward), (3, Op::GradParams), (3, Op::Backward)].map(
+                |(threads, op)| {
+                    let case = Case { blocks, threads, ..Case::plain(op, n, d, m) };
+                    ordered(case, &[(Role::X, if threads == 2 { Order::Columns } else { Order::Rows })])
+                },
+            )
+        })
+    });
+    hold_on(cases, EXACT);
+}
+
+/// Short sums: one call of a kernel for several microtiles of rows, with every kind of initial value,
+/// every order of A, B in its place and packed.
+#[test]
+fn short_sums_of_many_rows() {
+    let cases = [(700, 7, 33), (611, 64, 20), (53, 63, 90)].into_iter().flat_map(|(n, d, m)| {
+        [Order::Rows, Order::Columns].into_iter().flat_map(move |x| {
+            [Order::Rows, Order::Columns].into_iter().flat_map(move |w| {
+                [Order::Rows, Order::Columns].into_iter().flat_map(move |y| {
+                    [1, 2].into_iter().flat_map(move |step| {
+                        calls(n, d, m).map(|case| {
+                            let mut case = ordered(case, &[(Role::X, x), (Role::W, w), (Role::Y, y)]);
+                            case.places[Role::X as usize].step = step;
+                            case
+                        })
+                    })
+                })
+            })
+        })
+    });
+    hold_on(cases, EXACT);
+}
+
+/// Wᵀ is transposed in registers: whole squares, pieces of 16 bytes, what is left of k, few columns.
+#[test]
+fn every_length_of_a_transpose() {
+    let cases = (1..=37).flat_map(|k| [1, 3, 8, 15, 16, 17, 33, 48, 50].map(|cols| (k, cols))).flat_map(
+        |(k, cols)| {
+            [Memory::GuardBefore, Memory::GuardBehind].map(|memory| {
+                let case = Case { memory, ..Case::plain(Op::Matmul, 3, k, cols) };
+                ordered(case, &[(Role::W, Order::Columns)])
+            })
+        },
+    );
+    hold_on(cases, EXACT);
+}
+
+/// A single row or column, or a matrix without elements, may have strides that lead nowhere.
+#[test]
+fn strides_that_no_element_uses_may_be_anything() {
+    const FAR: usize = usize::MAX / 2;
+    for isa in isas() {
+        let mut engine = Engine::with_isa(isa).expect("available");
+        for k in [3, 700] {
+            let (x, w) = (vec![1.0f32; 9 * k], vec![1.0f32; k]);
+            let mut y = [f32::NAN; 18];
+            let column = MatRef::with_strides(&w, k, 1, 1, FAR).expect("one column");
+            let x = MatRef::row_major(&x, 9, k).expect("x");
+            let out = MatMut::with_strides(&mut y, 9, 1, 2, FAR).expect("one column");
+            engine.matmul(out, x, column, Write::REPLACE).expect("fits");
+            assert!(y.iter().step_by(2).all(|&y| y == k as f32), "{isa}: {y:?}");
+
+            let mut y = [f32::NAN; 9];
+            let row = MatRef::with_strides(&w, 1, k, FAR, 1).expect("one row");
+            let out = MatMut::with_strides(&mut y, 1, 9, FAR, 1).expect("one row");
+            engine.matmul(out, row, x.t(), Write::REPLACE).expect("fits");
+            assert!(y.iter().all(|&y| y == k as f32), "{isa}: {y:?}");
+        }
+        // ∇b of a batch of more than one block, and of no columns at all.
+        let empty = MatRef::with_strides(&[] as &[f32], K_BLOCK + 9, 0, FAR, FAR).expect("empty");
+        let x = vec![1.0f32; K_BLOCK + 9];
+        let x = MatRef::row_major(&x, K_BLOCK + 9, 1).expect("x");
+        let dw = MatMut::with_strides(&mut [], 1, 0, FAR, FAR).expect("empty");
+        engine.grad_params(dw, Some(&mut []), x, empty, Write::REPLACE).expect("nothing to do");
+    }
+}
