@@ -47,7 +47,7 @@ fn curve(
     let (low, high) = if points.is_empty() { (0.0, 1.0) } else { (low, high) };
     // Around a single value, a tenth of it; and never so little that it is lost in rounding.
     let room = if high > low { 0.08 * (high - low) } else { 0.1 * high.abs() };
-    let room = room.max(1e-6 * high.abs()).max(1e-6);
+    let room = if room > 0.0 { room.max(1e-6 * high.abs()) } else { 1.0 };
     // Eight labels that differ.
     let digits = (-((high - low + 2.0 * room) / 10.0).log10().floor()).clamp(0.0, 9.0) as usize;
     let caption =
@@ -102,8 +102,11 @@ mod tests {
 
     #[test]
     fn labels_of_an_axis_differ() {
-        for (name, losses) in [("one", &[1.5356][..]), ("flat", &[0.5; 4]), ("near", &[0.1234, 0.1235])] {
+        for (name, losses) in
+            [("one", &[1.5356][..]), ("flat", &[0.5; 4]), ("near", &[0.1234, 0.1235]), ("zero", &[0.0; 3])]
+        {
             let text = drawn(name, losses);
+            assert!(!text.contains("0.00000"), "nobody reads that far");
             let labels = labels(&text, " %");
             assert!(labels.len() > 3, "{labels:?}");
             let different: std::collections::HashSet<_> = labels.iter().collect();
