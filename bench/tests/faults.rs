@@ -247,3 +247,34 @@ fn training_goes_on_with_the_same_bits_after_any_epoch() {
     assert_eq!(error.to_string(), "the checkpoint was made with --batch 48, not 47");
     std::fs::remove_file(&path).expect("written");
 }
+
+/// The state is put together by all workers: one that does not know of it would be asked in vain.
+#[test]
+fn a_worker_without_a_checkpoint_is_named() {
+    let (data, job) = (data(), on(&job(), 1, 2, 1));
+    let saves = Job { checkpoint: Some(file("unknown")), ..job.clone() };
+    for (rank, outcome) in each_with([saves, job], [&data; 2]).into_iter().enumerate() {
+        let error = outcome.expect_err("one of them saves nothing").to_string();
+        assert_eq!(error, format!("worker {} was started with another setting of --checkpoint", 1 - rank));
+    }
+}
+
+/// Recipes have as many items whatever they are: a message of another length would name none.
+#[test]
+fn another_schedule_of_the_rate_is_named() {
+    let (data, job) = (data(), on(&job(), 2, 1, 1));
+    let mut other = job.clone();
+    other.recipe.rates = trine_bench::training::recipe::RateSchedule::Constant;
+    let expected = Error::Differs { rank: 1, what: "schedule-lr".into() };
+    assert_eq!(each_with([job, other], [&data; 2])[0].clone().err(), Some(expected));
+}
+
+#[test]
+fn networks_beyond_any_memory_are_refused() {
+    for width in [usize::MAX, usize::MAX / 64, 1 << 50] {
+        let mut job = job();
+        job.recipe.widths[1] = width;
+        let error = train(&job, &data()).expect_err("too large").to_string();
+        assert_eq!(error, "--layers: more values than there is memory for");
+    }
+}

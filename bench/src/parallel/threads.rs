@@ -108,9 +108,11 @@ impl ThreadComm {
             let waited = start.elapsed();
             let wait = match look(&mut queues) {
                 Found::Yes(found) => return Ok(found),
-                Found::At(then) => then.saturating_duration_since(Instant::now()),
                 Found::No if gone => return Err(Error::Gone { rank, tag }),
-                Found::No if waited >= options.timeout => return Err(Error::Timeout { rank, tag, waited }),
+                _ if waited >= options.timeout => return Err(Error::Timeout { rank, tag, waited }),
+                Found::At(then) => {
+                    then.saturating_duration_since(Instant::now()).min(options.timeout - waited)
+                }
                 Found::No => options.timeout - waited,
             };
             if waited < PATIENCE {
@@ -297,6 +299,14 @@ mod tests {
         b.wait(0, TAG).expect("sent");
         b.wait(0, TAG).expect("sent");
         assert!(start.elapsed() >= 2 * latency);
+    }
+
+    #[test]
+    fn a_message_that_is_long_on_its_way_is_not_waited_for_without_end() {
+        let (latency, timeout) = (Duration::from_secs(3600), Duration::from_millis(30));
+        let (mut a, mut b) = pair(Options { latency, timeout, ..Options::default() });
+        a.send(1, TAG, Vec::new()).expect("room");
+        assert!(matches!(b.wait(0, TAG), Err(Error::Timeout { rank: 0, .. })));
     }
 
     #[test]

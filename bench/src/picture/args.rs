@@ -15,8 +15,11 @@ use crate::parallel::grid::Grid;
 use crate::parallel::threads::Options;
 use crate::training::args::ScheduleName;
 use crate::training::launch::{all, on_threads};
-use crate::training::recipe::{Plan, RateSchedule, Recipe};
+use crate::training::recipe::{Plan, RateSchedule, Recipe, room};
 use crate::training::session::Job;
+
+/// In one picture at most.
+const MICROBATCHES: usize = 128;
 
 /// Draws one step: activations in memory over time, or the workers of a pipeline
 #[derive(Clone, Debug, Args)]
@@ -77,6 +80,8 @@ pub fn example(widths: &[usize], batch: usize, microbatches: usize) -> Result<(J
     };
     let job = Job { recipe, plan, isa, threads: 1, checkpoint: None, resume: None, traced: Some(12) };
     job.plan.check(&job.recipe)?;
+    let values = widths.iter().try_fold(0usize, |sum, &width| sum.checked_add(width));
+    room(values.and_then(|values| values.checked_mul(batch)?.checked_mul(16)), "--batch")?;
     let (mut rng, width, classes) = (Rng::new(1), widths[0], *widths.last().unwrap_or(&1));
     let mut images = |count: usize| Images {
         width,
@@ -96,6 +101,9 @@ impl PebbleArgs {
     pub fn run(&self) -> Result<(), Failure> {
         if self.layers.len() < 2 || self.batch == 0 || self.microbatches == 0 {
             return Err("a picture needs two widths, and a batch and microbatches of 1 or more".into());
+        }
+        if self.microbatches > MICROBATCHES {
+            return Err(format!("a picture of more than {MICROBATCHES} microbatches cannot be read").into());
         }
         let (mut job, data) = example(&self.layers, self.batch, self.microbatches)?;
         let Job { recipe, plan, .. } = &mut job;

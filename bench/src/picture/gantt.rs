@@ -16,10 +16,11 @@ pub fn draw(recipe: &Recipe, plan: &Plan, timeline: &Timeline, measured: bool) -
     let (part, whole) = schedule.bubble();
     let widths: Vec<_> = recipe.widths.iter().map(usize::to_string).collect();
     let title = format!(
-        "One step of a pipeline, {} stages, {} microbatches, schedule {}{}",
-        schedule.stages(),
-        schedule.microbatches(),
+        "One step of a pipeline, {}, {}, schedule {}{}{}",
+        number(schedule.stages(), "stage", "s"),
+        number(schedule.microbatches(), "microbatch", "es"),
         plan.policy.name(),
+        if plan.recompute { ", activations computed again" } else { "" },
         if measured { ", measured" } else { "" }
     );
     let lines = [
@@ -64,6 +65,11 @@ pub fn draw(recipe: &Recipe, plan: &Plan, timeline: &Timeline, measured: bool) -
     Ok(canvas.finish())
 }
 
+/// A number of things.
+pub fn number(count: usize, thing: &str, plural: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { plural })
+}
+
 fn worker(canvas: &mut Canvas, end: f64, name: &str, below: &str, spans: &[Span]) {
     canvas.name(canvas.y + 16.0, name, below);
     let row = (canvas.y, 30.0);
@@ -104,8 +110,7 @@ fn in_flight(canvas: &mut Canvas, spans: &[Span], each: usize, input: Option<usi
         Some(input) if count > 1 => each + count * input,
         _ => count * each,
     };
-    let s = if most == 1 { "" } else { "es" };
-    let label = format!("at most {most} microbatch{s}, {}", bytes(size));
+    let label = format!("at most {}, {}", number(count, "microbatch", "es"), bytes(size));
     canvas.steps(&points, (canvas.y, 44.0), &label);
     canvas.y += 58.0;
 }

@@ -2,6 +2,7 @@
 //! there to be sent.
 
 use super::canvas::{BACKWARD, Canvas, FORWARD, KEPT, STEP, bytes};
+use super::gantt::number;
 use super::timeline::{Kept, Pass, kept, memory, passes};
 use crate::Failure;
 use crate::training::recipe::{Plan, Recipe};
@@ -36,11 +37,11 @@ pub fn draw(recipe: &Recipe, plan: &Plan) -> Result<(String, usize), Failure> {
 fn title(recipe: &Recipe, plan: &Plan) -> String {
     let widths: Vec<_> = recipe.widths.iter().map(usize::to_string).collect();
     let microbatches = recipe.microbatches / plan.grid.replicas;
-    let s = if microbatches == 1 { "" } else { "es" };
     format!(
-        "One step of {}: batch {}, {microbatches} microbatch{s}, schedule {}{}",
+        "One step of {}: batch {}, {}, schedule {}{}",
         widths.join("→"),
         recipe.batch,
+        number(microbatches, "microbatch", "es"),
         plan.policy.name(),
         if plan.recompute { ", activations computed again" } else { "" }
     )

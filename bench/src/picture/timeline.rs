@@ -67,7 +67,12 @@ impl Timeline {
             (0..schedule.stages()).map(|stage| Place::new(schedule.worker(stage))).collect();
         let mut marks = vec![Mark::default(); schedule.stages() * schedule.microbatches()];
         let mut workers = vec![Vec::new(); schedule.stages()];
-        let times = |worker| (time(worker, forward), time(worker, backward));
+        // Where activations are computed again, a backward begins with its forward.
+        let times = |worker| {
+            let (ahead, back) = (time(worker, forward), time(worker, backward));
+            let again = plan.recompute && schedule.in_flight(worker) > 1;
+            (ahead, if again { ahead + back } else { back })
+        };
         let capacity = schedule.microbatches();
         let report =
             run_with(&mut places, &mut marks, capacity, capacity, times, |worker, instruction, end| {
@@ -212,4 +217,30 @@ pub fn memory(kept: &[Kept]) -> (Vec<(f64, f64)>, usize) {
         points.push((time, now as f64));
     }
     (points, most as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::args::example;
+
+    #[test]
+    fn computing_again_takes_time_where_activations_were_dropped() {
+        let (mut job, _) = example(&[8; 5], 16, 4).expect("fits");
+        job.plan.grid.stages = 2;
+        job.plan.policy = trine_core::Policy::OneForwardOneBackward;
+        let plain = Timeline::planned(&job.recipe, &job.plan).expect("fits");
+        job.plan.recompute = true;
+        let again = Timeline::planned(&job.recipe, &job.plan).expect("fits");
+        let back = |timeline: &Timeline, stage: usize| {
+            let spans = timeline.workers[stage].iter();
+            let back = spans.filter(|span| matches!(span.work, Work::Backward(_)));
+            back.map(|span| span.end - span.start).sum::<f64>()
+        };
+        let layers = 2.0 * forward(&job.recipe, 1);
+        let more = 4.0 * layers;
+        assert!((back(&again, 0) - back(&plain, 0) - more).abs() < 1e-9);
+        // A last stage has one microbatch at a time and drops nothing.
+        assert!((back(&again, 1) - back(&plain, 1)).abs() < 1e-9);
+    }
 }

@@ -1,9 +1,10 @@
 //! The command line of a training, the same for threads and for MPI.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, ValueEnum, value_parser};
 use trine_core::Rule;
 use trine_core::schedule::Policy;
 use trine_kernels::Isa;
@@ -94,20 +95,43 @@ struct ShareArgs {
     #[arg(long, requires = "data")]
     not_interleaved: bool,
     /// KiB of gradients that travel together
-    #[arg(long, requires = "data", default_value = "256", value_name = "KIB")]
+    #[arg(long, requires = "data", default_value = "256", value_name = "KIB", value_parser = at_least_one())]
     bucket: usize,
     /// What travels between replicas
     #[arg(long, requires = "data", value_enum, default_value = "auto")]
     exchange: ExchangeName,
     /// For auto: operations that a worker does while a value travels
-    #[arg(long, requires = "data", default_value_t = BALANCE, value_name = "OPERATIONS")]
+    #[arg(long, requires = "data", default_value_t = BALANCE, value_name = "OPERATIONS", value_parser = balance)]
     balance: f64,
     /// Microseconds for which a message occupies its sender's line (threads)
-    #[arg(long, requires = "data", default_value = "0", value_name = "MICROSECONDS")]
+    #[arg(long, requires = "data", default_value = "0", value_name = "MICROSECONDS", value_parser = value_parser!(u64).range(..=60_000_000))]
     latency: u64,
     /// Seconds without a sign of another worker until it is given up
-    #[arg(long, requires = "data", default_value = "30", value_name = "SECONDS")]
+    #[arg(long, requires = "data", default_value = "30", value_name = "SECONDS", value_parser = value_parser!(u64).range(1..=1_000_000))]
     timeout: u64,
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
+fn balance(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(balance) if balance > 0.0 && f64::is_finite(balance) => Ok(balance),
+        _ => Err("expected a number of operations above 0".into()),
+    }
+}
+
+/// Whether a file can be written there, before hours are spent on what goes into it.
+fn writable(path: Option<&Path>) -> Result<(), crate::Failure> {
+    let Some(path) = path else { return Ok(()) };
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let why = match (path.is_dir(), folder.is_dir()) {
+        (true, _) => "it is a directory",
+        (_, false) => "there is no such directory",
+        _ => return Ok(()),
+    };
+    Err(format!("{} cannot be written: {why}", path.display()).into())
 }
 
 /// Names of rules.
@@ -181,6 +205,8 @@ impl TrainArgs {
     /// # Errors
     /// Data that cannot be read; settings that do not go together.
     pub fn job(&self, source: &Source, isa: Isa, threads: usize) -> Result<(Job, Data), crate::Failure> {
+        writable(self.checkpoint.as_deref())?;
+        writable(self.curves.as_deref())?;
         let data = source.read()?;
         let (learn, digits) = (&self.learn, *source == Source::Digits);
         let widths: &[usize] = match learn.layers.len() {
@@ -198,7 +224,8 @@ impl TrainArgs {
             data: source.name().into(),
             data_hash: fnv(&hashes),
             widths: widths.to_vec(),
-            batch: learn.batch.unwrap_or(if digits { 64 } else { 256 }),
+            // There is no larger one.
+            batch: learn.batch.unwrap_or(if digits { 64 } else { 256 }).min(data.train.len()),
             microbatches: learn.microbatches,
             shards: learn.tensor_shards.unwrap_or(self.share.tp),
             rule: learn.optimizer.rule(),
@@ -232,7 +259,7 @@ impl ShareArgs {
             policy: self.schedule.policy(),
             recompute: self.recompute,
             interleaved: !self.not_interleaved,
-            bucket: self.bucket * 1024 / size_of::<f32>(),
+            bucket: self.bucket.saturating_mul(1024) / size_of::<f32>(),
             choice: match self.exchange {
                 ExchangeName::Auto => Choice::Cheaper { balance: self.balance },
                 ExchangeName::Gradients => Choice::Gradients,

@@ -89,6 +89,16 @@ fn item(name: &str, value: impl ToString) -> Item {
 }
 
 impl Recipe {
+    /// What the weights, two copies of them, their gradients and the optimizer take at least, in
+    /// values; `None` if that is no number.
+    fn values(&self) -> Option<usize> {
+        let layer = |pair: &[usize]| pair[0].checked_add(1)?.checked_mul(pair[1]);
+        let sum = |sum: usize, pair: &[usize]| sum.checked_add(layer(pair)?);
+        let params = self.widths.windows(2).try_fold(0, sum)?;
+        let state = trine_core::Optimizer::new(self.rule, 0.0).map_or(0, |optimizer| optimizer.state_len(1));
+        params.checked_mul(4 + state)
+    }
+
     /// All of it. The number of epochs decides only where the learning rate depends on it.
     pub fn items(&self) -> Vec<Item> {
         let mut widths = String::new();
@@ -96,7 +106,12 @@ impl Recipe {
             let comma = if i == 0 { "" } else { "," };
             let _ = write!(widths, "{comma}{width}");
         }
-        let mut items = vec![
+        let epochs = match self.rates {
+            RateSchedule::Constant => "any number".into(),
+            RateSchedule::Linear => self.epochs.to_string(),
+        };
+        // As many for all recipes: workers compare them one by one.
+        vec![
             item("data", format!("{} ({:016x})", self.data, self.data_hash)),
             item("layers", widths),
             item("batch", self.batch),
@@ -107,11 +122,8 @@ impl Recipe {
             item("schedule-lr", format!("{:?}", self.rates)),
             item("seed", self.seed),
             item("multiply-add", self.rounding.name()),
-        ];
-        if self.rates != RateSchedule::Constant {
-            items.push(item("epochs", self.epochs));
-        }
-        items
+            item("epochs", epochs),
+        ]
     }
 }
 
@@ -143,6 +155,8 @@ impl Plan {
         if [replicas, stages, parts, recipe.batch, recipe.epochs].contains(&0) {
             return wrong("--dp, --pp, --tp, --batch and --epochs are 1 or more".into());
         }
+        // Before anything is counted with these numbers.
+        room(recipe.values(), "--layers")?;
         let microbatches = recipe.microbatches;
         if Tree::new(microbatches).and_then(|tree| tree.subtree(replicas)).is_err() {
             return wrong(format!(
@@ -162,6 +176,20 @@ impl Plan {
             return wrong(format!("a batch of {} has not {microbatches} rows for shards", recipe.batch));
         }
         Ok(())
+    }
+}
+
+/// Whether there is memory for so many values; `None` is more than can be counted.
+///
+/// # Errors
+/// [`Error::Settings`] with the name of what is too large.
+pub fn room(values: Option<usize>, what: &str) -> Result<(), Error> {
+    // Nothing is written to it, so that it costs nothing.
+    let there_is = values.is_some_and(|values| Vec::<f32>::new().try_reserve_exact(values).is_ok());
+    if there_is {
+        Ok(())
+    } else {
+        Err(Error::Settings(format!("{what}: more values than there is memory for")))
     }
 }
 

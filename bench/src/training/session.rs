@@ -113,7 +113,9 @@ pub fn run<C: Communicator>(
     }
     if recipe.widths[0] != data.train.width || recipe.widths[network.layers()] < data.classes {
         let (width, classes) = (data.train.width, data.classes);
-        return Err(Error::Settings(format!("--layers has to begin with {width} and end with {classes}")));
+        return Err(Error::Settings(format!(
+            "--layers has to begin with {width}, the pixels of an image, and to end with {classes} or more, the classes"
+        )));
     }
     let seat = grid.seat(rank);
     let microbatches = recipe.microbatches / grid.replicas;
@@ -272,7 +274,10 @@ impl<C: Communicator> Session<'_, '_, C> {
         let mut hashes: Vec<u64> = items.iter().map(|item| fnv(item.value.as_bytes())).collect();
         hashes.push(saved.map_or(0, |saved| hash_params(&saved.params) ^ saved.steps));
         hashes.push(self.job.recipe.epochs as u64);
-        let names = items.iter().map(|item| item.name.as_str()).chain(["checkpoint", "number of epochs"]);
+        // What is saved is put together by all workers, so all have to know of it.
+        hashes.push(u64::from(self.job.checkpoint.is_some()));
+        let more = ["checkpoint to resume", "number of epochs", "setting of --checkpoint"];
+        let names = items.iter().map(|item| item.name.as_str()).chain(more);
         let group = self.worker.grid.all(self.worker.seat);
         let all = share(&mut self.worker.comm, &group, &hashes)?;
         for (rank, theirs) in all.iter().enumerate() {

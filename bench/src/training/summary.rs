@@ -89,6 +89,11 @@ pub fn print(outcomes: &[Outcome], test: usize) {
             100.0 * accuracy
         );
     }
+    if first.samples == 0 {
+        println!("time       none: all epochs had been done");
+        println!("weights    {:016x} (FNV-1a)", first.hash);
+        return;
+    }
     let seconds = first.time.as_secs_f64();
     println!("time       {}, {:.0} samples/s", table::duration(seconds), first.samples as f64 / seconds);
     for (rank, outcome) in outcomes.iter().enumerate() {
