@@ -359,10 +359,17 @@ fn each<const MR: usize, const NRV: usize>(mut f: impl FnMut(usize, usize)) {
 pub struct Variants<V: 'static, E: 'static> {
     /// For A by columns and by rows, the whole one and the one with a partial vector.
     pub plain: [[Microkernel<V, E>; 2]; 2],
-    /// Those that copy, with whole vectors: for A by columns `COPY_A`, `COPY_B` and both, for A by
-    /// rows `COPY_B`. None in tiles for few rows, which have nobody to copy for, and on a machine with
-    /// one lane, where nothing is packed.
-    pub copying: Option<([Microkernel<V, E>; 3], Microkernel<V, E>)>,
+    /// None in tiles for few rows, which have nobody to copy for, and on a machine with one lane,
+    /// where nothing is packed.
+    pub copying: Option<Copying<V, E>>,
+}
+
+/// The kernels of one tile that copy, with whole vectors.
+pub struct Copying<V: 'static, E: 'static> {
+    /// For A by columns: `COPY_A`, `COPY_B`, both.
+    pub by_columns: [Microkernel<V, E>; 3],
+    /// For A by rows: `COPY_B`.
+    pub by_rows: Microkernel<V, E>,
 }
 
 /// The microkernels of one ISA and element type.
@@ -383,10 +390,10 @@ impl<V: Vector<E>, E: Element> Table<V, E> {
     ) -> Microkernel<V, E> {
         let variants = &self.kernels[nrv - 1][mr - 1];
         match (copies, &variants.copying) {
-            ((false, true), Some((_, copies_b))) if by_rows => *copies_b,
-            ((true, false), Some(([copies_a, ..], _))) => *copies_a,
-            ((false, true), Some(([_, copies_b, _], _))) => *copies_b,
-            ((true, true), Some(([.., copies_both], _))) => *copies_both,
+            ((false, true), Some(copying)) if by_rows => copying.by_rows,
+            ((true, false), Some(copying)) => copying.by_columns[0],
+            ((false, true), Some(copying)) => copying.by_columns[1],
+            ((true, true), Some(copying)) => copying.by_columns[2],
             _ => variants.plain[usize::from(by_rows)][usize::from(tail)],
         }
     }
@@ -415,14 +422,14 @@ macro_rules! table {
     (@copying few, $mr:literal, $nrv:literal) => { None };
     (@copying scalar, $mr:literal, $nrv:literal) => { None };
     (@copying lanes, $mr:literal, $nrv:literal) => {
-        Some((
-            [
+        Some(Copying {
+            by_columns: [
                 tile::<V, E, $mr, $nrv, false, false, COPY_A>,
                 tile::<V, E, $mr, $nrv, false, false, COPY_B>,
                 tile::<V, E, $mr, $nrv, false, false, { COPY_A | COPY_B }>,
             ],
-            tile::<V, E, $mr, $nrv, false, true, COPY_B>,
-        ))
+            by_rows: tile::<V, E, $mr, $nrv, false, true, COPY_B>,
+        })
     };
 }
 

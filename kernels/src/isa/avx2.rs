@@ -32,7 +32,7 @@ impl Extra<f32> for V3 {
                     |a, b| _mm256_castpd_ps(_mm256_unpacklo_pd(_mm256_castps_pd(a), _mm256_castps_pd(b))),
                     |a, b| _mm256_castpd_ps(_mm256_unpackhi_pd(_mm256_castps_pd(a), _mm256_castps_pd(b))),
                 ),
-                |i, v| put(i, transmute(v)),
+                |i, v| put(i, transmute::<__m256, Self::f32s>(v)),
             );
         }
     }
@@ -57,7 +57,7 @@ impl Extra<f64> for V3 {
                 },
                 |a, b| _mm256_unpacklo_pd(a, b),
                 |a, b| _mm256_unpackhi_pd(a, b),
-                |i, v| put(i, transmute(v)),
+                |i, v| put(i, transmute::<__m256d, Self::f64s>(v)),
             );
         }
     }

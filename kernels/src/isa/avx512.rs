@@ -35,7 +35,7 @@ impl Extra<f32> for V4 {
                     |a, b| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))),
                     |a, b| _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))),
                 ),
-                |i, v| put(i, transmute(v)),
+                |i, v| put(i, transmute::<__m512, Self::f32s>(v)),
             );
         }
     }
@@ -63,7 +63,7 @@ impl Extra<f64> for V4 {
                 },
                 |a, b| _mm512_unpacklo_pd(a, b),
                 |a, b| _mm512_unpackhi_pd(a, b),
-                |i, v| put(i, transmute(v)),
+                |i, v| put(i, transmute::<__m512d, Self::f64s>(v)),
             );
         }
     }

@@ -31,7 +31,7 @@ impl Extra<f32> for Neon {
                         vreinterpretq_f32_f64(vzip2q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)))
                     },
                 ),
-                |i, v| put(i, transmute(v)),
+                |i, v| put(i, transmute::<float32x4_t, Self::f32s>(v)),
             );
         }
     }
@@ -58,7 +58,7 @@ impl Extra<f64> for Neon {
                 |c, q| vld1q_f64(row(0, q).add(2 * c)),
                 |a, b| vzip1q_f64(a, b),
                 |a, b| vzip2q_f64(a, b),
-                |i, v| put(i, transmute(v)),
+                |i, v| put(i, transmute::<float64x2_t, Self::f64s>(v)),
             );
         }
     }
