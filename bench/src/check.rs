@@ -1,7 +1,8 @@
 //! `trine check`: every operation on every instruction set against the reference, bit for bit.
 //!
 //! The reference computes each expected result once; the engines compute it on each instruction
-//! set, with one thread and with two, from operands in row-major order and in other layouts.
+//! set, with one thread and with two, with operands copied where it pays and wherever it is possible, from
+//! operands in row-major order and in other layouts.
 
 use rayon::prelude::*;
 use trine_core::{Element, Error, Fused, Reference, Rng, Rounding, Shape, Unfused};
@@ -12,7 +13,7 @@ use crate::shape;
 use crate::storage::Layout;
 use crate::verify::same;
 use crate::workload::rounding;
-use trine_kernels::{Engine, Isa, Supported};
+use trine_kernels::{Blocking, Engine, Isa, Packing, Supported};
 
 /// How many failures are kept in words.
 const KEPT: usize = 5;
@@ -80,7 +81,8 @@ impl Tally {
 }
 
 /// The shape with this number among those of a seed: small ones, ones around the size of tiles,
-/// zero included, and now and then one whose sums are longer than a block.
+/// zero included, and now and then one whose sums are longer than a block, or of one or two rows that
+/// are computed in slices of the sum.
 pub fn random_shape(seed: u64, number: u64) -> Shape {
     let mut rng = Rng::keyed(seed, &[number]);
     let mut sides = [0; 3];
@@ -88,7 +90,11 @@ pub fn random_shape(seed: u64, number: u64) -> Shape {
         let most = [3, 17, 33, 66, 130][rng.below(5) as usize];
         *side = rng.below(most + 1) as usize;
     }
-    if rng.below(16) == 0 {
+    let kind = rng.below(64);
+    if kind == 1 {
+        sides = [1 + rng.below(2) as usize, 513 + rng.below(90) as usize, 130 + rng.below(130) as usize];
+    }
+    if kind.is_multiple_of(16) {
         let long = rng.below(3) as usize;
         sides[long] = 512 + rng.below(700) as usize;
         sides[(long + 1) % 3] %= 24;
@@ -98,13 +104,22 @@ pub fn random_shape(seed: u64, number: u64) -> Shape {
     Shape { n, d, m }
 }
 
-/// An engine for each instruction set, with one thread and with two.
+/// Engines for each instruction set: with one thread, with two, and with one that copies every operand
+/// it can.
 ///
 /// # Errors
 /// An instruction set that cannot be used.
 pub fn engines(isas: &[Isa]) -> Result<Vec<Engine<'static>>, Error> {
-    let threads = |isa: Isa| [1, 2].map(|threads| Ok(Engine::with_isa(isa)?.with_threads(threads)));
-    isas.iter().flat_map(|&isa| threads(isa)).collect()
+    let mut engines = Vec::new();
+    for &isa in isas {
+        engines.push(Engine::with_isa(isa)?);
+        engines.push(Engine::with_isa(isa)?.with_threads(2));
+        let copying = Engine::with_isa(isa)?;
+        // The blocks of f32 do for f64.
+        let blocking = Blocking { packing: Packing::Always, ..copying.blocking::<f32>() };
+        engines.push(copying.with_blocking(blocking));
+    }
+    Ok(engines)
 }
 
 /// Compares every call at every shape, several shapes at a time in the rayon pool this is called
@@ -150,6 +165,7 @@ pub fn shape_on<E: Supported>(shape: Shape, seed: u64, engines: &mut [Engine<'_>
         let mut expected = Expected { case: &case, call, fused: None, unfused: None };
         for engine in &mut *engines {
             let (isa, threads) = (engine.isa().name(), engine.threads());
+            let packing = engine.blocking::<E>().packing;
             let expected = expected.of(rounding::<E, _>(engine))?;
             for layouts in [[Layout::Rows; 4], case.layouts] {
                 tally.compare(call.carry_out(engine, &case, layouts), expected, || {
@@ -157,7 +173,7 @@ pub fn shape_on<E: Supported>(shape: Shape, seed: u64, engines: &mut [Engine<'_>
                     let (call, dtype) = (call.name(), E::NAME);
                     format!(
                         "trine check --shape {command} --seed {seed} --dtype {dtype} --isa {isa}\n    \
-                         {call} at {name}, threads: {threads}, layouts: {layouts:?}"
+                         {call} at {name}, threads: {threads}, packing: {packing:?}, layouts: {layouts:?}"
                     )
                 });
             }
@@ -205,6 +221,7 @@ mod tests {
         for long in [|s: &Shape| s.n, |s: &Shape| s.d, |s: &Shape| s.m] {
             assert!(shapes.iter().filter(|s| long(s) > 512).count() > 20);
         }
+        assert!(shapes.iter().filter(|s| (1..=2).contains(&s.n) && s.d > 512 && s.m > 96).count() > 10);
         assert_eq!(shapes[5], random_shape(7, 5));
     }
 

@@ -95,9 +95,11 @@ pub const COPY_B: usize = 2;
 /// `BY_ROWS`: A's rows are contiguous, otherwise its columns are. `COPY`: what is copied.
 ///
 /// # Safety
-/// With N = (NRV−1)·LANES + `last`: A can be read as MR×`len`, B as `len`×N, the initial matrix
-/// as MR×N or MR values; C can be written as MR×N and overlaps none of A and B. What is copied has
-/// its place, which overlaps nothing else.
+/// With M = `rows`·MR and N the columns of all strips, `last` counted in the last vector of each: A can be
+/// read as M×`len`, B as `len`×N, the initial matrix as M×N, M or N values, the sums so far as M×N; C can be
+/// written as M×N and overlaps neither A nor B. C may be the initial matrix or the sums themselves. With
+/// sums or copies `rows` is 1, with a copy of A `strips` too. What is copied has its place, which overlaps
+/// nothing else: `len` columns of A and a vector, `len` whole rows of each strip of B.
 unsafe fn tile<
     V: Vector<E>,
     E: Element,
@@ -146,7 +148,7 @@ unsafe fn body<
     for _ in 0..t.rows {
         let mut s = t;
         for _ in 0..t.strips {
-            // SAFETY: MR rows, one strip of B, and its columns of C.
+            // SAFETY: a microtile of those that the caller speaks of: MR rows, one strip of B, its columns of C.
             unsafe {
                 let mut acc = begin::<V, E, MR, NRV, TAIL>(v, &s, tail);
                 sum::<V, E, MR, NRV, TAIL, COPY>(v, &s, &mut acc, tail);
@@ -261,7 +263,7 @@ unsafe fn end<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const
             acc[i][j] = v.mul_add(alpha, acc[i][j], initial);
         }),
         Initial::Columns(p) => each::<MR, NRV>(|i, j| {
-            // SAFETY: one of MR values, as the caller says.
+            // SAFETY: one of this microtile's MR values, as the caller says.
             let initial = v.splat(unsafe { *p.add(i) });
             acc[i][j] = v.mul_add(alpha, acc[i][j], initial);
         }),

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!     loop 5  pc  k, K_BLOCK at a time        the order of additions
-//!     loop 4  ic  rows, mc at a time          a block of A: mc × kc, packed, in L3
-//!     loop 3  jc  columns, nc at a time       a panel of B: kc × nc, packed, stays in L2
-//!     loop 2  jr  strips of NR columns        kc × NR of B, streamed from L2
-//!     loop 1  ir  microtiles of MR rows       MR × kc of A
+//!     loop 4  ic  rows, mc at a time          a block of A: mc × kc, in L3 if it goes through scratch memory
+//!     loop 3  jc  columns, nc at a time       a panel of B: kc × nc, stays in L2
+//!     loop 2  ir  microtiles of MR rows       MR × kc of A, stays in L1
+//!     loop 1  jr  strips of NR columns        kc × NR of B, streamed from L2
 //! ```
 //!
-//! Each part of A is packed once, and of B once for every block of A, so packing costs little
+//! Each part of A is copied or packed once, and of B once for every block of A, so that it costs little
 //! wherever there are many columns and rows.
 
 use trine_core::K_BLOCK;
@@ -18,22 +18,23 @@ use crate::isa::Isa;
 /// How much of the operands is worked on at a time. Only speed depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocking {
-    /// Rows of A that are packed together.
+    /// Rows of A that are packed or copied together.
     pub mc: usize,
-    /// Columns of B that are packed together.
+    /// Columns of B that are packed or copied together.
     pub nc: usize,
-    /// When operands are copied into scratch memory first.
+    /// When operands go through scratch memory.
     pub packing: Packing,
 }
 
-/// When operands are copied into scratch memory first.
+/// When operands go through scratch memory, copied by the first tiles that read them. What a kernel cannot
+/// read as it is, is always packed beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     /// Where it pays.
     Auto,
     /// Wherever it is possible.
     Always,
-    /// Only where a kernel cannot read the operand as it is.
+    /// Nowhere.
     Never,
 }
 
@@ -406,5 +407,60 @@ impl Pieces {
     #[inline(always)]
     pub fn iter(self) -> impl Iterator<Item = (usize, usize)> {
         (0..self.count).map(move |i| self.get(i))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDES: [usize; 14] = [0, 1, 2, 3, 8, 9, 17, 97, 150, 289, 400, 513, 2049, 5000];
+
+    fn products() -> impl Iterator<Item = Product> {
+        let sides = || SIDES.into_iter();
+        let orders = [Order::Rows, Order::Columns, Order::Scattered];
+        sides().flat_map(move |m| {
+            sides().flat_map(move |n| {
+                sides().step_by(2).flat_map(move |k| {
+                    orders.into_iter().flat_map(move |a| orders.map(|b| Product { m, n, k, a, b }))
+                })
+            })
+        })
+    }
+
+    /// A tile on its way to a scattered output has the same room, whichever it is.
+    #[test]
+    fn a_tile_for_few_rows_is_no_larger() {
+        for (isa, bytes) in Isa::ALL.into_iter().flat_map(|isa| [(isa, 4), (isa, 8)]) {
+            let (tile, few) = (Tile::of(isa, bytes), Tile::few(isa, bytes));
+            assert!(few.mr * few.nr() <= tile.mr * tile.nr(), "{isa}");
+        }
+    }
+
+    /// A part has fewer rows, columns, or values of k; a single row of A has an order of its own.
+    #[test]
+    fn a_part_needs_no_more_scratch_memory_than_the_whole() {
+        let caches = Caches::DEFAULT;
+        for (isa, bytes) in [(Isa::Avx2, 4), (Isa::Avx512, 4), (Isa::Avx512, 8), (Isa::Portable, 4)] {
+            let chosen = Blocking::for_caches(caches, isa, bytes);
+            for packing in [Packing::Auto, Packing::Always, Packing::Never] {
+                for blocking in [Blocking { packing, ..chosen }, Blocking { mc: 3, nc: 40, packing }] {
+                    let need =
+                        |p: Product| Loops::new(p, isa, blocking, bytes).regions(p, isa, packing, bytes)[2];
+                    for whole in products() {
+                        let enough = need(whole);
+                        let less = |side: usize| [side / 2, side.saturating_sub(1), side.min(2), side.min(1)];
+                        let rows = less(whole.m).map(|m| Product { m, ..whole });
+                        let cols = less(whole.n).map(|n| Product { n, ..whole });
+                        let sums = less(whole.k).map(|k| Product { k, ..whole });
+                        for part in rows.into_iter().chain(cols).chain(sums) {
+                            let row = part.m == 1 && part.a == Order::Scattered;
+                            let part = Product { a: if row { Order::Columns } else { part.a }, ..part };
+                            assert!(need(part) <= enough, "{isa}, {blocking:?}: {part:?} of {whole:?}");
+                        }
+                    }
+                }
+            }
+        }
     }
 }

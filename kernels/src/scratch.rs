@@ -49,18 +49,19 @@ pub(crate) const fn elements(
     threads: usize,
 ) -> usize {
     use trine_core::K_BLOCK;
-    let batch = at_most(n, K_BLOCK);
-    match op {
-        Op::Forward => threads.saturating_mul(gemm_scratch(n, m, d, isa, blocking, bytes)),
-        Op::GradInput => threads.saturating_mul(gemm_scratch(n, d, m, isa, blocking, bytes)),
-        Op::GradParams => threads.saturating_mul(gemm_scratch(d, m, batch, isa, blocking, bytes)),
+    // A sweep takes a block of the batch for each thread at a time.
+    let wave = at_most(n, threads.saturating_mul(K_BLOCK));
+    let each = match op {
+        Op::Forward => gemm_scratch(n, m, d, isa, blocking, bytes),
+        Op::GradInput => gemm_scratch(n, d, m, isa, blocking, bytes),
+        Op::GradParams => gemm_scratch(d, m, wave, isa, blocking, bytes),
         Op::Backward | Op::Step => {
-            let dx = gemm_scratch(batch, d, m, isa, blocking, bytes);
-            let dw = elements(Op::GradParams, Shape { n, d, m }, isa, blocking, bytes, 1);
-            let dz = line(at_most(n, threads.saturating_mul(K_BLOCK)).saturating_mul(m));
-            threads.saturating_mul(at_least(dx, dw)).saturating_add(dz)
+            let dx = gemm_scratch(wave, d, m, isa, blocking, bytes);
+            at_least(dx, gemm_scratch(d, m, wave, isa, blocking, bytes))
         }
-    }
+    };
+    let dz = if matches!(op, Op::Backward | Op::Step) { line(wave.saturating_mul(m)) } else { 0 };
+    threads.saturating_mul(each).saturating_add(dz)
 }
 
 pub(crate) const fn lines(elements: usize, bytes: usize) -> usize {

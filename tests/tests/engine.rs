@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use trine_core::{Activation, Element, Error, LinearKernels, Write};
-use trine_kernels::{Engine, Isa, Line, Supported, registry, scratch_len};
+use trine_core::{Activation, Element, Error, LinearKernels, Shape, Write};
+use trine_kernels::{Blocking, Engine, Isa, Line, Packing, Supported, registry, scratch_len};
 use trine_tests::exact::{EXACT, exact};
 use trine_tests::memory::{Buffer, Memory};
 use trine_tests::property::{hold_on, hold_on_random, isas, with_engine};
@@ -219,6 +219,32 @@ fn scratch_memory_is_as_long_as_it_is_said_to_be() {
     });
     hold_on(cases, [("f32", with_own_scratch::<f32>), ("f64", with_own_scratch::<f64>)]);
     hold_on_random(60, [("f32", with_own_scratch::<f32>), ("f64", with_own_scratch::<f64>)]);
+}
+
+/// On several threads a sweep takes as many blocks of the batch at a time.
+#[test]
+fn a_plan_tells_enough_scratch_memory_for_its_threads() {
+    let blocking = Blocking { mc: 4096, nc: 96, packing: Packing::Auto };
+    for (threads, isa) in [1, 2, 3].into_iter().flat_map(|threads| isas().map(move |isa| (threads, isa))) {
+        for op in [Op::Backward, Op::GradParams] {
+            // ∇Y has to be packed, all rows of a wave.
+            let mut case = Case::plain(op, 2000, 8, 512);
+            case.places[Role::Y as usize].step = 2;
+            let engine = Engine::with_scratch(isa, &mut []).expect("available");
+            let mut engine = engine.with_threads(threads).with_blocking(blocking);
+            let Shape { n, d, m } = case.shape;
+            let told = engine.plan::<f32>(self::op(op), n, d, m).scratch_bytes();
+            let needed = match Outcome::<f32>::before(&case).call(&case, &mut engine) {
+                Err(Error::Scratch { expected, .. }) => expected * size_of::<Line>(),
+                other => other.map(|()| 0).expect("only memory is lacking"),
+            };
+            let lines = told.next_multiple_of(size_of::<Line>());
+            assert!(
+                needed <= lines,
+                "{op:?} on {isa}, {threads} threads: told {told} bytes, needed {needed}"
+            );
+        }
+    }
 }
 
 #[test]
