@@ -276,6 +276,10 @@ impl Loops {
 
     /// Where the panel of B begins, behind the block of A, where the unfinished sums begin, and where they end.
     pub const fn regions(&self, p: Product, isa: Isa, packing: Packing, bytes: usize) -> [usize; 3] {
+        if p.k == 0 {
+            // Sums over nothing read no operand.
+            return [0; 3];
+        }
         let tile = Tile::of(isa, bytes);
         let k = at_most(p.k, K_BLOCK);
         let a = if !self.a.is_direct() {

@@ -5,7 +5,9 @@ use trine_core::{
     Activation, Backward, Error, Forward, Fused, Gradients, LinearKernels, MatMut, MatRef, Reference, Write,
 };
 use trine_kernels::{Blocking, Engine, Isa, Line, Op, Packing, Plan, scratch_len};
-use trine_tests::property::isas;
+use trine_tests::exact::EXACT;
+use trine_tests::property::{hold_on, isas};
+use trine_tests::{Case, Order, Role};
 
 /// The backward pass of an engine or of the reference.
 type BackwardOf<'k> = dyn FnMut(Backward<'_, f32>, Gradients<'_, f32>) -> Result<(), Error> + 'k;
@@ -80,6 +82,22 @@ fn a_part_of_one_row_needs_no_more_than_the_whole() {
             });
         }
     }
+}
+
+/// Whatever its operands look like.
+#[test]
+fn a_batch_of_no_rows_needs_no_packed_operands() {
+    let orders = [Order::Rows, Order::Columns];
+    let cases = orders.into_iter().flat_map(|y| orders.map(|dw| (y, dw))).flat_map(|(y, dw)| {
+        [1, 2].map(|step| {
+            let plain = Case::plain(trine_tests::Op::Backward, 0, 5, 7);
+            let mut case = Case { activation: Activation::Relu, first_output: false, ..plain };
+            (case.places[Role::Y as usize].order, case.places[Role::Dw as usize].order) = (y, dw);
+            case.places[Role::Y as usize].step = step;
+            case
+        })
+    });
+    hold_on(cases, EXACT);
 }
 
 #[test]
