@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use trine_core::Shape;
 
+use crate::accuracy::args::ErrorArgs;
+use crate::check::args::CheckArgs;
 use crate::contest::Peers;
 use crate::peer::{Peer, distinct};
 use crate::picture::args::PebbleArgs;
@@ -16,7 +18,7 @@ use crate::products::Scalar;
 use crate::training::args::TrainArgs;
 use crate::training::summary;
 use crate::workload::{OPS, op_name, parse_op};
-use crate::{Failure, bench, check, report, shape, table, worker};
+use crate::{Failure, bench, report, shape, table, worker};
 use trine_kernels::{Engine, Isa, Op};
 
 /// Trains a small network on handwritten digits, then measures the layer: the main job.
@@ -49,7 +51,8 @@ struct EngineArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(BenchArgs),
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
+    Error(ErrorArgs),
     Plan(PlanArgs),
     Train(Box<TrainArgs>),
     Pebble(PebbleArgs),
@@ -97,23 +100,6 @@ struct BenchArgs {
     /// Seconds for each operation at each shape
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     time: Duration,
-}
-
-/// Compares every operation with the reference, bit for bit
-#[derive(Debug, Args)]
-struct CheckArgs {
-    /// A shape NxDxM (batch, in, out); may be repeated
-    #[arg(long, value_parser = shape::parse, value_name = "NxDxM")]
-    shape: Vec<Shape>,
-    /// How many random shapes [default: 2000, or none with --shape]
-    #[arg(long, value_name = "N")]
-    random: Option<u64>,
-    /// Decides the random shapes and all operands
-    #[arg(long, default_value = "1")]
-    seed: u64,
-    /// Element types
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "f32,f64")]
-    dtype: Vec<Dtype>,
 }
 
 /// Says in words how the engine computes a shape
@@ -201,7 +187,7 @@ impl EngineArgs {
     fn one_isa(&self) -> Result<Isa, Failure> {
         match self.isas(|| vec![Isa::best()])?[..] {
             [isa] => Ok(isa),
-            _ => Err("a training runs on one instruction set: give --isa a single name".into()),
+            _ => Err("one instruction set at a time: give --isa a single name".into()),
         }
     }
 }
@@ -297,40 +283,6 @@ fn bench_table_of<E: Scalar>(
     Ok((libraries, rows))
 }
 
-impl CheckArgs {
-    fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
-        let isas = engine.isas(|| Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect())?;
-        let random = self.random.unwrap_or(if self.shape.is_empty() { 2000 } else { 0 });
-        let mut shapes = self.shape.clone();
-        shapes.extend((0..random).map(|number| check::random_shape(self.seed, number)));
-        let (start, progress) = (Instant::now(), progress("shapes", shapes.len()));
-        let tally = check::shapes_on(&shapes, self.seed, &isas, &self.dtype, || progress.inc(1))?;
-        progress.finish_and_clear();
-        let names: Vec<_> = isas.iter().map(|isa| isa.name()).collect();
-        let types: Vec<_> = self.dtype.iter().map(|dtype| dtype.name()).collect();
-        println!(
-            "{} shapes, {}, on {}, 1 and 2 threads",
-            shapes.len(),
-            types.join(" and "),
-            names.join(", ")
-        );
-        println!(
-            "{} calls, {} elements compared with the reference, {} differing bit patterns ({:.1} s)",
-            tally.calls,
-            tally.elements,
-            tally.differing,
-            start.elapsed().as_secs_f64()
-        );
-        for failure in &tally.failures {
-            println!("  {failure}");
-        }
-        match tally.wrong_calls {
-            0 => Ok(()),
-            wrong => Err(format!("{wrong} calls differ from the reference").into()),
-        }
-    }
-}
-
 impl PlanArgs {
     fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
         let ops = if self.op.is_empty() { OPS.to_vec() } else { self.op.clone() };
@@ -361,7 +313,11 @@ impl Cli {
             Some(Command::Train(args)) => self.engine.train(args),
             Some(Command::Pebble(args)) => args.run(),
             Some(Command::Bench(args)) => args.run(&self.engine),
-            Some(Command::Check(args)) => args.run(&self.engine),
+            Some(Command::Check(args)) => {
+                let all = || Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect();
+                args.run(self.engine.isas(all)?, self.engine.threads.max(2))
+            }
+            Some(Command::Error(args)) => args.run(self.engine.one_isa()?),
             Some(Command::Plan(args)) => args.run(&self.engine),
             Some(Command::Worker(args)) => match args.dtype {
                 Dtype::F32 => worker::serve::<f32>(&args.peer, self.engine.threads),
@@ -370,12 +326,11 @@ impl Cli {
         }
     }
 
-    /// In a pool of the threads that were asked for; `check` always has two, and a worker none: its
+    /// In a pool of the threads that were asked for; `check` makes its own, and a worker has none: its
     /// peer brings its own.
     fn run_in_pool(&self) -> Result<(), Failure> {
         let threads = match self.command {
-            Some(Command::Check(_)) => self.engine.threads.max(2),
-            Some(Command::Worker(_)) => 1,
+            Some(Command::Check(_) | Command::Worker(_)) => 1,
             _ => self.engine.threads,
         };
         match threads {

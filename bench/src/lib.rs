@@ -1,5 +1,6 @@
 //! The parts of the program `trine`: data, measurement, comparison, reports.
 
+pub mod accuracy;
 pub mod bench;
 pub mod cblas;
 pub mod check;
@@ -17,10 +18,8 @@ pub mod peer;
 pub mod picture;
 pub mod products;
 pub mod report;
-pub mod scenario;
 pub mod shape;
 pub mod stats;
-pub mod storage;
 pub mod stored;
 pub mod table;
 pub mod timed;

@@ -145,7 +145,8 @@ impl Network<'_> {
     ///
     /// # Errors
     /// Those of `layer_pass`, and [`Error::Shape`], [`Error::Value`], [`Error::Scratch`],
-    /// [`Error::Slot`] before its first call. The slots are then as before.
+    /// [`Error::Slot`] before its first call. The slots are then as before, and also if it panics:
+    /// the sweep can be done again.
     pub fn sweep<E: Element, F: From<Error>>(
         &self,
         cache: &mut Cache<'_, E>,

@@ -28,6 +28,23 @@ pub struct Network<'a> {
     first: usize,
 }
 
+/// Slots that a forward pass has filled, freed again unless it comes to its end.
+struct Begun<'b, 'c, E: Element> {
+    cache: &'b mut Cache<'c, E>,
+    microbatch: usize,
+    /// Behind slot 0, which holds the input.
+    slots: usize,
+}
+
+impl<E: Element> Drop for Begun<'_, '_, E> {
+    fn drop(&mut self) {
+        for slot in 1..=self.slots {
+            // An empty one is none to be freed.
+            let _ = self.cache.take(self.microbatch, slot);
+        }
+    }
+}
+
 impl<'a> Network<'a> {
     /// `widths.len() − 1` layers: layer i takes `widths[i]` values to `widths[i + 1]`. All but
     /// the last are followed by `hidden`; with a softmax in the loss, `output` is the identity.
@@ -201,7 +218,8 @@ impl<'a> Network<'a> {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Value`], [`Error::Slot`] if there is no input or forward has
-    /// been done, [`Error::Scratch`] of the kernels. The cache is then as before.
+    /// been done, [`Error::Scratch`] of the kernels. The cache is then as before, and also if the
+    /// kernels panic.
     pub fn forward<E: Element, K: LinearKernels<E>>(
         &self,
         kernels: &mut K,
@@ -216,16 +234,13 @@ impl<'a> Network<'a> {
         for slot in 1..=self.layers() {
             cache.check_empty(microbatch, slot)?;
         }
+        let mut begun = Begun { cache, microbatch, slots: 0 };
         for layer in 0..self.layers() {
-            let (x, yz) = cache.put_after(microbatch, layer, layer + 1)?;
-            let done = self.forward_layer(kernels, params, layer, rows, x, yz);
-            if let Err(error) = done {
-                for slot in 1..=layer + 1 {
-                    cache.take(microbatch, slot)?;
-                }
-                return Err(error);
-            }
+            begun.slots = layer + 1;
+            let (x, yz) = begun.cache.put_after(microbatch, layer, layer + 1)?;
+            self.forward_layer(kernels, params, layer, rows, x, yz)?;
         }
+        begun.slots = 0;
         Ok(())
     }
 

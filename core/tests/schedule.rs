@@ -182,3 +182,24 @@ fn a_wrong_statement_is_found() {
     let mut places: Vec<_> = (0..3).map(|stage| Place::new(schedule.worker(stage))).collect();
     assert!(matches!(prove(&schedule, &mut places, &mut marks[..9], costs), Err(Fault::Memory(_))));
 }
+
+/// Was wrong: the product wrapped around to the length of the marks, and one beyond them was read.
+#[test]
+fn more_microbatches_than_marks_can_count_are_refused() {
+    let schedule = Schedule::new(Policy::GPipe, 2, 3, 1).expect("positive");
+    let mut places: Vec<_> = (0..2).map(|stage| Place::new(schedule.worker(stage))).collect();
+    let costs = Costs { forward: 1, backward: 1, capacity: 9 };
+    let refused = run(&mut places, &mut [], 1 << (usize::BITS - 1), costs);
+    assert!(matches!(refused, Err(Fault::Memory(_))), "{refused:?}");
+}
+
+/// Was wrong: clocks, and their sum over the workers, went beyond their last number.
+#[test]
+fn times_beyond_any_clock_are_refused() {
+    let schedule = Schedule::new(Policy::GPipe, 3, 4, 1).expect("positive");
+    for time in [u64::MAX, u64::MAX / 2, u64::MAX / 20] {
+        let refused = proved(&schedule, Costs { forward: time, backward: time, capacity: 9 });
+        assert!(matches!(refused, Err(Fault::Time { .. })), "{time}: {refused:?}");
+    }
+    assert!(proved(&schedule, Costs { forward: 1 << 58, backward: 1 << 58, capacity: 9 }).is_ok());
+}

@@ -14,6 +14,8 @@ pub mod property;
 pub mod run;
 pub mod sizes;
 pub mod values;
+pub mod volume;
+pub mod words;
 
 pub use case::{Blocks, Case, Op, Role};
 pub use memory::{Buffer, Memory};

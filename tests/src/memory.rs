@@ -105,6 +105,31 @@ pub mod guard {
             }
             Pages { base, bytes, first, len, owned: PhantomData }
         }
+
+        /// Makes the slice unreadable, until [`open`](Pages::open).
+        ///
+        /// # Panics
+        /// If the system refuses.
+        pub fn close(&mut self) {
+            self.protect(libc::PROT_NONE);
+        }
+
+        /// Makes it readable and writable again.
+        ///
+        /// # Panics
+        /// If the system refuses.
+        pub fn open(&mut self) {
+            self.protect(libc::PROT_READ | libc::PROT_WRITE);
+        }
+
+        fn protect(&mut self, access: libc::c_int) {
+            // SAFETY: sysconf only reads a constant of the system.
+            let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("page size");
+            let start = self.base.cast::<u8>().wrapping_add(page);
+            // SAFETY: the pages between the two unreadable ones, of the mapping made in `new`.
+            let refused = unsafe { libc::mprotect(start.cast(), self.bytes - 2 * page, access) };
+            assert_eq!(refused, 0, "mprotect failed");
+        }
     }
 
     impl<T> Deref for Pages<T> {

@@ -161,14 +161,14 @@ impl<E: Element> Operand<E> {
         self.layout
     }
 
-    /// For each place of the buffer, which element lies there.
-    pub fn owners(&self) -> Vec<Option<(usize, usize)>> {
-        let mut owners = vec![None; self.buffer.len()];
+    /// For each place of the buffer, whether no element lies there.
+    pub fn gaps(&self) -> Vec<bool> {
+        let mut gaps = vec![true; self.buffer.len()];
         for i in 0..self.layout.rows {
             for j in 0..self.layout.cols {
-                owners[self.first + i * self.layout.row_stride + j * self.layout.col_stride] = Some((i, j));
+                gaps[self.first + i * self.layout.row_stride + j * self.layout.col_stride] = false;
             }
         }
-        owners
+        gaps
     }
 }

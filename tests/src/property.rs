@@ -54,6 +54,18 @@ fn blocking(blocks: Blocks, chosen: Blocking) -> Blocking {
     Blocking { mc, nc, packing }
 }
 
+/// An engine with the threads and blocks that a case asks for.
+pub fn equipped<'s, E: Supported>(engine: Engine<'s>, case: &Case) -> Engine<'s> {
+    let engine = engine.with_threads(case.threads);
+    match case.blocks {
+        Blocks::Chosen => engine,
+        blocks => {
+            let chosen = engine.blocking::<E>();
+            engine.with_blocking(blocking(blocks, chosen))
+        }
+    }
+}
+
 type Engines = HashMap<(Isa, usize, Blocks, &'static str), Engine<'static>>;
 
 thread_local! {
@@ -71,16 +83,9 @@ pub fn with_engine<E: Supported, T>(
     work: impl FnOnce(&mut Engine<'static>) -> T,
 ) -> T {
     ENGINES.with_borrow_mut(|engines| {
-        let engine = engines.entry((isa, case.threads, case.blocks, E::NAME)).or_insert_with(|| {
-            let engine = Engine::with_isa(isa).expect("an available ISA").with_threads(case.threads);
-            match case.blocks {
-                Blocks::Chosen => engine,
-                blocks => {
-                    let chosen = engine.blocking::<E>();
-                    engine.with_blocking(blocking(blocks, chosen))
-                }
-            }
-        });
+        let engine = engines
+            .entry((isa, case.threads, case.blocks, E::NAME))
+            .or_insert_with(|| equipped::<E>(Engine::with_isa(isa).expect("an available ISA"), case));
         work(engine)
     })
 }

@@ -13,9 +13,9 @@ pub struct Outcome<E> {
 }
 
 impl<E: Element> Outcome<E> {
-    /// The operands as they are before the call.
+    /// The operands as they are before the call. What it does not use is empty.
     pub fn before(case: &Case) -> Self {
-        Self::with_sides(case, |role| role.sides(case.shape))
+        Self::with_sides(case, |role| if case.uses(role) { role.sides(case.shape) } else { (0, 0) })
     }
 
     /// The same with the shape of each operand given, for cases that have to be refused.
@@ -107,8 +107,9 @@ impl<E: Element> Outcome<E> {
     pub fn gaps_intact(&self) -> Result<(), String> {
         for role in Role::ALL {
             let operand = self.get(role);
-            for (place, (owner, &value)) in operand.owners().iter().zip(operand.buffer()).enumerate() {
-                if owner.is_none() && value.bits() != sentinel::<E>().bits() {
+            let gaps = operand.gaps();
+            for (place, &value) in operand.buffer().iter().enumerate().filter(|(place, _)| gaps[*place]) {
+                if value.bits() != sentinel::<E>().bits() {
                     return Err(format!(
                         "{role:?}: {:#x} was written to place {place} of its buffer, which is no element of {:?}",
                         value.bits(),

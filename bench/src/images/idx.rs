@@ -52,41 +52,61 @@ fn parse(bytes: &[u8], dimensions: usize) -> Result<(Vec<usize>, &[u8]), String>
     }
 }
 
-fn unpack(path: &Path) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|error| format!("cannot be opened: {error}"))?;
+/// What is packed with gzip, unpacked.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn unpacked(packed: impl Read) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let unpacked = GzDecoder::new(file).read_to_end(&mut bytes);
+    let unpacked = GzDecoder::new(packed).read_to_end(&mut bytes);
     unpacked.map_err(|error| format!("cannot be unpacked, it is damaged or incomplete: {error}"))?;
     Ok(bytes)
+}
+
+fn unpack(path: &Path) -> Result<Vec<u8>, String> {
+    unpacked(File::open(path).map_err(|error| format!("cannot be opened: {error}"))?)
+}
+
+/// What is wrong with one of two files of images and labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Whether it is that of the labels.
+    pub labels: bool,
+    /// What is wrong.
+    pub found: String,
+}
+
+/// Images and their labels from the unpacked bytes of two files.
+///
+/// # Errors
+/// A file that is incomplete or not of this format; labels that are not as many as the images, or no class.
+pub fn read_bytes(images: &[u8], labels: &[u8], classes: usize) -> Result<Images, Wrong> {
+    let of = |labels| move |found| Wrong { labels, found };
+    let (sizes, pixels) = parse(images, 3).map_err(of(false))?;
+    let (_, labels) = parse(labels, 1).map_err(of(true))?;
+    if labels.len() != sizes[0] {
+        return Err(of(true)(format!("{} labels, but there are {} images", labels.len(), sizes[0])));
+    }
+    if let Some(i) = labels.iter().position(|&label| usize::from(label) >= classes) {
+        return Err(of(true)(format!("label {i} is {}, but there are {classes} classes", labels[i])));
+    }
+    if pixels.is_empty() {
+        return Err(of(false)("there are no images in it".into()));
+    }
+    let width = sizes[1] * sizes[2];
+    Ok(Images { width, scale: 255.0, pixels: pixels.to_vec(), labels: labels.to_vec() })
 }
 
 /// Images and their labels from two files.
 ///
 /// # Errors
-/// [`IdxError`]: a file that is missing, damaged or incomplete, or not of this format; labels that are
-/// not as many as the images, or no class.
+/// [`IdxError`]: a file that is missing or damaged, or as [`read_bytes`].
 pub fn read_set(images: &Path, labels: &Path, classes: usize) -> Result<Images, IdxError> {
-    let of = |path: &Path| {
-        let path = path.to_owned();
-        move |found| IdxError { path: path.clone(), found }
-    };
-    let bytes = unpack(images).map_err(of(images))?;
-    let (sizes, pixels) = parse(&bytes, 3).map_err(of(images))?;
-    let label_bytes = unpack(labels).map_err(of(labels))?;
-    let (_, labels_read) = parse(&label_bytes, 1).map_err(of(labels))?;
-    if labels_read.len() != sizes[0] {
-        let found = format!("{} labels, but there are {} images", labels_read.len(), sizes[0]);
-        return Err(of(labels)(found));
-    }
-    if let Some(i) = labels_read.iter().position(|&label| usize::from(label) >= classes) {
-        let found = format!("label {i} is {}, but there are {classes} classes", labels_read[i]);
-        return Err(of(labels)(found));
-    }
-    if pixels.is_empty() {
-        return Err(of(images)("there are no images in it".into()));
-    }
-    let width = sizes[1] * sizes[2];
-    Ok(Images { width, scale: 255.0, pixels: pixels.to_vec(), labels: labels_read.to_vec() })
+    let of = |path: &Path, found| IdxError { path: path.to_owned(), found };
+    let image_bytes = unpack(images).map_err(|found| of(images, found))?;
+    let label_bytes = unpack(labels).map_err(|found| of(labels, found))?;
+    read_bytes(&image_bytes, &label_bytes, classes)
+        .map_err(|wrong| of(if wrong.labels { labels } else { images }, wrong.found))
 }
 
 #[cfg(test)]

@@ -59,7 +59,11 @@ pub fn fnv(bytes: &[u8]) -> u64 {
 }
 
 impl Checkpoint {
-    fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+    /// As it is written to a file.
+    ///
+    /// # Errors
+    /// [`Error::File`] if the header cannot be written as JSON.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let header = Header {
             items: self.items.clone(),
             epochs: self.epochs,
@@ -82,7 +86,11 @@ impl Checkpoint {
         Ok(bytes)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    /// The inverse of [`to_bytes`](Checkpoint::to_bytes).
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong: damaged, cut off, or of another version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let word = |at: usize| {
             let four = bytes.get(at..at + 4).and_then(|four| four.try_into().ok());
             four.map(u32::from_le_bytes).ok_or("it is cut off")

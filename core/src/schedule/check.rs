@@ -129,6 +129,11 @@ pub enum Fault {
         /// Found.
         found: usize,
     },
+    /// The times add up to more than a clock holds.
+    Time {
+        /// Whose.
+        worker: usize,
+    },
     /// The bubble is not the one of the formula.
     Bubble {
         /// Time spent waiting.
@@ -150,6 +155,7 @@ impl fmt::Display for Fault {
             Fault::InFlight { worker, expected, found } => {
                 write!(f, "worker {worker} has {found} microbatches in its cache, not {expected}")
             }
+            Fault::Time { worker } => write!(f, "the times of worker {worker} are more than a clock holds"),
             Fault::Bubble { idle, total, expected: (part, whole) } => {
                 write!(f, "{idle} of {total} are spent waiting, not {part}/{whole}")
             }
@@ -208,7 +214,8 @@ pub fn run_with<I: Iterator<Item = Instruction>>(
     times: impl Fn(usize) -> (u64, u64),
     mut observe: impl FnMut(usize, Instruction, u64),
 ) -> Result<Report, Fault> {
-    let (found, expected) = (marks.len(), places.len() * microbatches);
+    // What no number holds, no slice has.
+    let (found, expected) = (marks.len(), places.len().checked_mul(microbatches).unwrap_or(usize::MAX));
     if found != expected {
         let (operand, dim) = ("marks", Dim::Values);
         let error = Error::Shape { operand, dim, found, other: "schedule", other_dim: dim, expected };
@@ -315,8 +322,7 @@ impl<I: Iterator<Item = Instruction>, T: Fn(usize) -> (u64, u64)> Run<'_, I, T> 
         if core::mem::replace(&mut mark.forward, true) {
             return wrong(TWICE);
         }
-        self.work(worker, (self.times)(worker).0);
-        Ok(())
+        self.work(worker, (self.times)(worker).0)
     }
 
     fn backward(
@@ -346,13 +352,15 @@ impl<I: Iterator<Item = Instruction>, T: Fn(usize) -> (u64, u64)> Run<'_, I, T> 
         }
         self.places[worker].in_flight -= 1;
         self.places[worker].reduced = reduce;
-        self.work(worker, (self.times)(worker).1);
-        Ok(())
+        self.work(worker, (self.times)(worker).1)
     }
 
-    fn work(&mut self, worker: usize, time: u64) {
-        self.places[worker].clock += time;
-        self.places[worker].busy += time;
+    fn work(&mut self, worker: usize, time: u64) -> Result<(), Fault> {
+        let place = &mut self.places[worker];
+        // Nobody is busy for longer than his clock has run.
+        place.clock = place.clock.checked_add(time).ok_or(Fault::Time { worker })?;
+        place.busy += time;
+        Ok(())
     }
 
     fn send(&mut self, worker: usize, way: usize, microbatch: usize, at: Instruction) -> Result<Step, Fault> {
@@ -417,7 +425,10 @@ impl<I: Iterator<Item = Instruction>, T: Fn(usize) -> (u64, u64)> Run<'_, I, T> 
             }
         }
         let makespan = self.places.iter().map(|place| place.clock).max().unwrap_or(0);
-        let idle = self.places.iter().map(|place| makespan - place.busy).sum();
+        let mut idle = 0u64;
+        for (worker, place) in self.places.iter().enumerate() {
+            idle = idle.checked_add(makespan - place.busy).ok_or(Fault::Time { worker })?;
+        }
         let in_flight = self.places.iter().map(|place| place.peak).max().unwrap_or(0);
         Ok(Report { makespan, idle, in_flight })
     }
@@ -453,8 +464,10 @@ pub fn prove(
             return Err(Fault::Missing { worker, what: "gradients and replicas do not agree" });
         }
     }
-    let (total, (part, whole)) = (report.makespan * places.len() as u64, schedule.bubble());
-    if report.idle * whole as u64 != total * part as u64 {
+    let (part, whole) = schedule.bubble();
+    let workers = places.len();
+    let total = report.makespan.checked_mul(workers as u64).ok_or(Fault::Time { worker: workers - 1 })?;
+    if u128::from(report.idle) * whole as u128 != u128::from(total) * part as u128 {
         return Err(Fault::Bubble { idle: report.idle, total, expected: (part, whole) });
     }
     Ok(report)
