@@ -200,6 +200,17 @@ mod tests {
         assert!(Checkpoint::load(&path).expect_err("gone").to_string().contains("cannot be read"));
     }
 
+    /// Was wrong: JSON has no NaN, and the checkpoint of a training gone astray could not be read.
+    #[test]
+    fn a_training_gone_astray_can_be_read_again() {
+        let mut astray = some();
+        for loss in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            astray.results[0].loss = loss;
+            let read = Checkpoint::from_bytes(&astray.to_bytes().expect("memory")).expect("whole");
+            assert_eq!(read.results[0].loss.to_bits(), loss.to_bits());
+        }
+    }
+
     #[test]
     fn any_damage_is_found() {
         let bytes = some().to_bytes().expect("memory");

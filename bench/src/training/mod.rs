@@ -13,6 +13,7 @@
 pub mod args;
 pub mod checkpoint;
 pub mod launch;
+pub mod number;
 pub mod recipe;
 pub mod session;
 pub mod summary;

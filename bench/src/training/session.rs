@@ -28,10 +28,13 @@ use crate::timed::{Shares, Timed};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochResult {
     /// Mean loss over the training set, while learning.
+    #[serde(with = "super::number")]
     pub loss: f64,
     /// Share of the test set that is recognised.
+    #[serde(with = "super::number")]
     pub accuracy: f64,
     /// Images learned from in a second, the test not counted.
+    #[serde(with = "super::number")]
     pub samples_per_second: f64,
 }
 
