@@ -53,7 +53,11 @@ impl Layout {
         while r != 0 {
             (g, r) = (r, g % r);
         }
-        cs / g < self.rows && rs / g < self.cols
+        // g is not 0, for neither stride is; written so that the compiler needs no panic.
+        match (cs.checked_div(g), rs.checked_div(g)) {
+            (Some(i), Some(j)) => i < self.rows && j < self.cols,
+            _ => false,
+        }
     }
 
     #[inline]
