@@ -2,7 +2,7 @@
 //! it has not written gives a NaN, and one that writes behind its end is stopped.
 
 use trine_core::{Error, Shape};
-use trine_kernels::{Engine, Line, Supported, registry};
+use trine_kernels::{Engine, Isa, Line, Supported, registry};
 use trine_tests::case::ACTIVATIONS;
 use trine_tests::memory::Buffer;
 use trine_tests::property::{equipped, hold_on, hold_on_random, isas, with_engine};
@@ -31,14 +31,18 @@ fn needed<E: Supported>(case: &Case, mut engine: Engine<'_>) -> Result<usize, St
     }
 }
 
+/// The engine of a case on this memory.
+fn on<'s, E: Supported>(case: &Case, isa: Isa, scratch: &'s mut [Line]) -> Engine<'s> {
+    equipped::<E>(Engine::with_scratch(isa, scratch).expect("available"), case)
+}
+
 fn reads_only_what_it_wrote<E: Supported>(case: &Case) -> Result<(), String> {
     for isa in isas() {
         let expected = with_engine::<E, _>(isa, case, |engine| case.run::<E, _>(engine));
-        let engine = |scratch| equipped::<E>(Engine::with_scratch(isa, scratch).expect("available"), case);
-        let lines = needed::<E>(case, engine(&mut []))?;
+        let lines = needed::<E>(case, on::<E>(case, isa, &mut []))?;
         for memory in [Memory::GuardBefore, Memory::GuardBehind] {
             let mut scratch = poisoned(lines, memory);
-            agree(&case.run::<E, _>(&mut engine(&mut scratch)), &expected)
+            agree(&case.run::<E, _>(&mut on::<E>(case, isa, &mut scratch)), &expected)
                 .map_err(|why| format!("{isa}, {lines} poisoned lines, {memory:?}: {why}"))?;
         }
     }
