@@ -94,7 +94,7 @@ impl<K: LinearKernels<f32>> World<'_, '_, K> {
         let classes: Vec<u32> = (0..rows).map(|i| (i % m.max(1)) as u32).collect();
         let wanted = numbers(rows * m, 9);
         let (loss, target) = if squared {
-            (Loss::MeanSquared, Target::Values(MatRef::row_major(&wanted, rows, m)?))
+            (Loss::MeanSquared, Target::Rows(MatRef::row_major(&wanted, rows, m)?))
         } else {
             (Loss::SoftmaxCrossEntropy, Target::Classes(&classes))
         };
