@@ -463,6 +463,12 @@ table!(NARROW, "For 16 registers.",
     few 3: 1 2;
     few 4: 1 2;
 );
+table!(FIFTEEN, "For 15 registers and a multiply-add that takes two instructions.",
+    lanes 1: 1 2 3 4 5;
+    lanes 2: 1 2 3 4 5;
+    few 3: 1 2;
+    few 4: 1 2;
+);
 table!(SCALAR, "For one lane.",
     scalar 1: 1 2 3 4;
     scalar 2: 1 2 3 4;
