@@ -29,7 +29,9 @@ fn found_by_std() -> Vec<Isa> {
     match () {
         () if cfg!(target_arch = "aarch64") => vec![Isa::Portable, Isa::Neon],
         // A module is compiled for it or not: there is nothing to find.
-        () if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) => vec![Isa::Portable, Isa::Simd128],
+        () if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) => {
+            vec![Isa::Portable, Isa::Simd128]
+        }
         () => vec![Isa::Portable],
     }
 }

@@ -1,7 +1,7 @@
 // The module in Node.js: the training has the hash of `trine train` where products are rounded, and the
 // engine is held against naive loops. `node test/node.mjs [hash]`
 import { readFile } from 'node:fs/promises';
-import { DEFAULTS, Trainer } from '../www/trainer.js';
+import { DEFAULTS, Trainer, WIDTHS } from '../www/trainer.js';
 
 const www = new URL('../www/', import.meta.url);
 const module = await readFile(new URL('trine.wasm', www));
@@ -40,6 +40,8 @@ function training() {
     console.log(`weights    ${trainer.hash()} (FNV-1a), where products are rounded before they are added`);
     check('wasm in Node.js: at least 97 % of the test set are recognised', share >= 97);
     check('wasm in Node.js: the loss falls', losses.length === 40 && losses.at(-1) < losses[0] / 10);
+    const held = trainer.batch * WIDTHS.reduce((sum, width) => sum + 4 * width, 0);
+    check(`wasm in Node.js: the activations of the picture, ${held} bytes, are those of the cache`, trainer.peakBytes === held);
     return trainer.hash();
 }
 

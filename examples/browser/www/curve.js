@@ -61,7 +61,7 @@ export class Curve {
         for (let i = 0; i <= 4; i++) {
             const epoch = Math.round((epochs * i) / 4);
             c.textAlign = i === 0 ? 'left' : i === 4 ? 'right' : 'center';
-            c.fillText(i === 4 ? `epoch ${epoch}` : String(epoch), x(epoch * stepsAnEpoch), height - 8);
+            c.fillText(i === 4 && width > 480 ? `epoch ${epoch}` : String(epoch), x(epoch * stepsAnEpoch), height - 8);
         }
 
         const line = (points, colourName, thickness) => {

@@ -13,8 +13,11 @@ use crate::vector::{Extra, Pulp};
 
 /// A column of A times a row of B. Of neighbours whole vectors are read, whose lanes the multiply-add
 /// takes one by one; other elements are read into lane 0.
+///
+/// Accumulators and rows are read and written as vectors in memory, which is none once this is compiled:
+/// as a value a vector of pulp's is scalars to the compiler, and it would keep them apart.
 macro_rules! add_column {
-    ($e:ident, $v:ident, $register:ident, $lanes:literal, $load:ident, $by_lane:ident, $by_first:ident, $($lane:literal)*) => {
+    ($e:ident, $v:ident, $lanes:literal, $load:ident, $store:ident, $by_lane:ident, $by_first:ident, $($lane:literal)*) => {
         #[inline(always)]
         unsafe fn add_column<const MR: usize, const NRV: usize, const NEAR: bool>(
             self,
@@ -22,20 +25,16 @@ macro_rules! add_column {
             (a, stride): (*const $e, usize),
             row: &[Self::$v; NRV],
         ) {
-            // A register of pulp's and one of the compiler's are the same in memory. As a value pulp's is
-            // scalars to the compiler, which it would keep apart.
-            let registers = |v: &mut Self::$v, row: &Self::$v| {
-                ((&raw mut *v).cast::<$register>(), (&raw const *row).cast::<$register>())
-            };
             let whole = if NEAR { MR / $lanes * $lanes } else { 0 };
             let (vectors, rest) = acc.split_at_mut(whole);
-            // SAFETY: the token proves the ISA; the caller says that MR elements can be read.
+            // SAFETY: the token proves the ISA; the caller says that MR elements can be read; a vector of
+            // pulp's is as many elements as a register, aligned as they are.
             unsafe {
                 for (i, acc) in vectors.chunks_exact_mut($lanes).enumerate() {
                     let a = $load(a.add(i * $lanes));
                     $(for (acc, row) in acc[$lane].iter_mut().zip(row) {
-                        let (acc, row) = registers(acc, row);
-                        *acc = $by_lane::<$lane>(*acc, *row, a);
+                        let (acc, row) = ((&raw mut *acc).cast(), $load((&raw const *row).cast()));
+                        $store(acc, $by_lane::<$lane>($load(acc), row, a));
                     })*
                 }
                 for (i, acc) in rest.iter_mut().enumerate() {
@@ -44,8 +43,8 @@ macro_rules! add_column {
                     // by the load (`ld1r`), which takes the time of a multiply-add on many cores.
                     asm!("/* {0:v} */", inlateout(vreg) a, options(pure, nomem, nostack, preserves_flags));
                     for (acc, row) in acc.iter_mut().zip(row) {
-                        let (acc, row) = registers(acc, row);
-                        *acc = $by_first(*acc, *row, a);
+                        let (acc, row) = ((&raw mut *acc).cast(), $load((&raw const *row).cast()));
+                        $store(acc, $by_first($load(acc), row, a));
                     }
                 }
             }
@@ -79,7 +78,7 @@ impl Extra<f32> for Neon {
         }
     }
 
-    add_column!(f32, f32s, float32x4_t, 4, vld1q_f32, vfmaq_laneq_f32, vfmaq_n_f32, 0 1 2 3);
+    add_column!(f32, f32s, 4, vld1q_f32, vst1q_f32, vfmaq_laneq_f32, vfmaq_n_f32, 0 1 2 3);
 
     #[inline(always)]
     fn relu(self, v: Self::f32s) -> Self::f32s {
@@ -108,7 +107,7 @@ impl Extra<f64> for Neon {
         }
     }
 
-    add_column!(f64, f64s, float64x2_t, 2, vld1q_f64, vfmaq_laneq_f64, vfmaq_n_f64, 0 1);
+    add_column!(f64, f64s, 2, vld1q_f64, vst1q_f64, vfmaq_laneq_f64, vfmaq_n_f64, 0 1);
 
     #[inline(always)]
     fn relu(self, v: Self::f64s) -> Self::f64s {
