@@ -464,9 +464,9 @@ table!(NARROW, "For 16 registers.",
     few 4: 1 2;
 );
 table!(FIFTEEN, "For 15 registers and a multiply-add that takes two instructions.",
-    lanes 1: 1 2 3 4 5;
-    lanes 2: 1 2 3 4 5;
-    few 3: 1 2;
+    lanes 1: 1 2 3 4;
+    lanes 2: 1 2 3 4;
+    lanes 3: 1 2 3 4;
     few 4: 1 2;
 );
 table!(SCALAR, "For one lane.",
