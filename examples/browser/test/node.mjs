@@ -1,5 +1,6 @@
 // The module in Node.js: the training has the hash of `trine train` where products are rounded, and the
-// engine is held against naive loops. `node test/node.mjs [hash]`
+// engine is held against naive loops. `node test/node.mjs [hash [--once]]`; once: without
+// a second training and without measuring.
 import { readFile } from 'node:fs/promises';
 import { DEFAULTS, Trainer, WIDTHS } from '../www/trainer.js';
 
@@ -79,12 +80,13 @@ function speed() {
 }
 
 const hash = training();
-check('wasm in Node.js: trained again, the same weights', training() === hash);
-const expected = process.argv[2];
+const [expected, ...options] = process.argv.slice(2);
+const once = options.includes('--once');
+if (!once) check('wasm in Node.js: trained again, the same weights', training() === hash);
 if (expected) check(`wasm in Node.js: the weights are those of an engine on the CPU, ${expected}`, hash === expected);
 fails('a batch of 0', () => trainer.start({ ...DEFAULTS, batch: 0 }), 'batch');
 fails('a batch of 257', () => trainer.start({ ...DEFAULTS, batch: 257 }), 'batch');
 fails('a learning rate that is not a number', () => trainer.setLearningRate(NaN), 'lr');
 fails('a layer without columns', () => trainer.setLayer(4, 4, 0), 'sides');
-if (!process.argv.includes('--no-speed')) speed();
+if (!once) speed();
 process.exitCode = failures ? 1 : 0;
