@@ -26,7 +26,14 @@ fn found_by_std() -> Vec<Isa> {
 /// What the standard library finds.
 #[cfg(not(target_arch = "x86_64"))]
 fn found_by_std() -> Vec<Isa> {
-    if cfg!(target_arch = "aarch64") { vec![Isa::Portable, Isa::Neon] } else { vec![Isa::Portable] }
+    match () {
+        () if cfg!(target_arch = "aarch64") => vec![Isa::Portable, Isa::Neon],
+        // A module is compiled for it or not: there is nothing to find.
+        () if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) => {
+            vec![Isa::Portable, Isa::Simd128]
+        }
+        () => vec![Isa::Portable],
+    }
 }
 
 fn expected() -> Vec<Isa> {

@@ -302,7 +302,10 @@ fn instruction_sets_go_by_name() {
     }
     for name in ["", "AVX2", "sse2", "avx512 "] {
         let error = name.parse::<Isa>().expect_err("no such name");
-        assert_eq!(error.to_string(), "the instruction set must be one of portable, neon, avx2, avx512");
+        assert_eq!(
+            error.to_string(),
+            "the instruction set must be one of portable, simd128, neon, avx2, avx512"
+        );
     }
 }
 
