@@ -22,7 +22,7 @@
 //! [`scratch_len`] says how much that is, at compile time.
 #![no_std]
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 extern crate std;
 
 mod backward;
