@@ -13,6 +13,8 @@ pub mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 pub mod portable;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+pub mod sse2;
 
 use core::fmt;
 use core::str::FromStr;
@@ -27,6 +29,8 @@ use crate::vector::Vector;
 pub enum Isa {
     /// One value at a time, on any target.
     Portable,
+    /// x86-64, any: without a fused multiply-add.
+    Sse2,
     /// x86-64 with AVX2 and FMA.
     Avx2,
     /// x86-64 with AVX-512 F, BW, CD, DQ and VL.
@@ -37,12 +41,13 @@ pub enum Isa {
 
 impl Isa {
     /// All of them, the widest last.
-    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 5] = [Isa::Portable, Isa::Sse2, Isa::Neon, Isa::Avx2, Isa::Avx512];
 
     /// Its name, as in `TRINE_ISA` and in kernel names.
     pub const fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
+            Isa::Sse2 => "sse2",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Neon => "neon",
@@ -62,7 +67,7 @@ impl FromStr for Isa {
     fn from_str(s: &str) -> Result<Self, Error> {
         Isa::ALL.into_iter().find(|isa| isa.name() == s).ok_or(Error::Value {
             operand: "the instruction set",
-            expected: "one of portable, neon, avx2, avx512",
+            expected: "one of portable, sse2, neon, avx2, avx512",
         })
     }
 }
