@@ -47,6 +47,7 @@ pub mod peak;
 mod plan;
 mod problem;
 mod product;
+pub mod raw;
 mod registry;
 mod scratch;
 mod sums;
