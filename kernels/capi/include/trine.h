@@ -452,15 +452,17 @@ extern "C" {
 // The version of the library that is linked, such as "0.1.0". The macros tell the header's.
 const char *trine_version(void);
 
-// A new engine. `isa` is a trine_isa; `threads` the most that it uses (0 is 1), of its own if there are
-// several. Its scratch memory is made at the first call and grows with larger layers. To be freed with
+// A new engine. `isa` is a trine_isa; `threads` the most that it uses (0 is 1): the
+// caller's and others of its own, which end with it; fewer if the system gives no more. Its scratch memory is made at the first call and grows with larger layers. To be freed with
 // trine_engine_free; `*engine` is null if there is none.
 //
-// Errors: NULL, VALUE (no trine_isa; more threads than 1 in a library without them), ISA, RESOURCES.
+// Errors: NULL, VALUE (no trine_isa), ISA, RESOURCES.
 //
 // # Safety
 // `engine` is null or a place for a pointer.
-trine_status trine_engine_new(int32_t isa, size_t threads, struct trine_engine **engine);
+trine_status trine_engine_new(int32_t isa,
+                              size_t threads,
+                              struct trine_engine **engine);
 
 // A new engine of one thread in `bytes` bytes of the caller's memory, of any alignment. It allocates
 // nothing, neither now nor in a call. trine_scratch_size says how many bytes a layer needs; a call that

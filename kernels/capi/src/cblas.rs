@@ -16,7 +16,7 @@
 //! where p are the partial sums of [`trine_core::linear`], and `beta·C` is 0 where beta is.
 //!
 //! The instruction set is that of `TRINE_ISA`, else the best; the number of threads that of `TRINE_THREADS`, else
-//! one. Each calling thread has an engine, whose scratch memory stays until the thread ends. Integers are
+//! one. All callers share these threads; who comes while they are busy works alone. Each calling thread has an engine, whose scratch memory stays until the thread ends. Integers are
 //! `int`. A wrong argument is named on standard error, as the reference implementation does, and nothing is written;
 //! where that one ends the program, this one returns. What cannot be told to a caller (a wrong
 //! variable, no memory) ends the program.
@@ -28,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use trine_core::{Element, Error, Lanes, LinearKernels, Shape, Task, Write};
-use trine_kernels::{Engine, Isa, Supported, raw};
+use trine_kernels::{Engine, Isa, Pool, Supported, raw};
 
 use crate::isa::{known, trine_isa};
 
@@ -116,7 +116,7 @@ impl<E: Supported> Call<E> {
         }
         let write = Write { add: self.beta != E::ZERO, alpha: self.alpha };
         // SAFETY: the contract is the same.
-        unsafe { on_threads::<E>(engine, shape, |engine| engine.matmul_raw(shape, c, a, b, write)) }
+        unsafe { engine.matmul_raw(shape, c, a, b, write) }
     }
 }
 
@@ -181,79 +181,40 @@ unsafe fn scale<E: Supported>(engine: &mut Engine<'static>, shape: Shape, c: raw
 /// What the environment says, read at the first call.
 struct Settings {
     isa: Isa,
-    #[cfg(feature = "threads")]
-    threads: usize,
-    /// Threads do not live on in a forked process.
-    #[cfg(feature = "threads")]
-    pool: Option<(rayon::ThreadPool, u32)>,
+    /// What all callers share, if there are to be several threads, and the process it belongs to.
+    pool: Option<(Pool, u32)>,
 }
 
 fn settings() -> &'static Settings {
     static SETTINGS: OnceLock<Settings> = OnceLock::new();
     SETTINGS.get_or_init(|| {
         let isa = match known(trine_isa::ENVIRONMENT as i32) {
-            Ok(isa) if isa.is_available() => isa,
-            Ok(isa) => fatal(format_args!("TRINE_ISA: {isa} cannot be used: this machine does not have it")),
+            Ok(isa) => isa,
             Err(failure) => fatal(format_args!("TRINE_ISA: {failure}")),
         };
         let threads = std::env::var("TRINE_THREADS").map_or(Ok(1), |threads| threads.parse());
         let Ok(threads @ 1..=4096) = threads else {
             fatal(format_args!("TRINE_THREADS must be from 1 to 4096"))
         };
-        #[cfg(not(feature = "threads"))]
-        if threads > 1 {
-            fatal(format_args!("TRINE_THREADS must be 1: this library is built without threads"));
-        }
-        Settings {
-            isa,
-            #[cfg(feature = "threads")]
-            threads,
-            #[cfg(feature = "threads")]
-            pool: (threads > 1).then(|| match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
-                Ok(pool) => (pool, std::process::id()),
-                Err(error) => fatal(format_args!("TRINE_THREADS={threads}: {error}")),
-            }),
-        }
+        Settings { isa, pool: (threads > 1).then(|| (Pool::new(threads), std::process::id())) }
     })
 }
 
 fn new_engine() -> Engine<'static> {
-    let settings = settings();
-    match Engine::with_isa(settings.isa) {
-        #[cfg(feature = "threads")]
-        Ok(engine) => engine.with_threads(settings.threads),
-        #[cfg(not(feature = "threads"))]
+    let Settings { isa, pool } = settings();
+    let engine = match Engine::with_isa(*isa) {
         Ok(engine) => engine,
-        Err(error) => fatal(format_args!("{error}")),
+        Err(error) => fatal(format_args!("TRINE_ISA: {error}")),
+    };
+    match pool {
+        Some((pool, _)) if !is_forked() => engine.with_executor(pool),
+        _ => engine,
     }
 }
 
-/// Does the work on the threads that were asked for, if it is worth several.
-fn on_threads<E: Supported>(
-    engine: &mut Engine<'static>,
-    Shape { n, d, m }: Shape,
-    work: impl FnOnce(&mut Engine<'static>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    #[cfg(feature = "threads")]
-    if let Some((pool, process)) = &settings().pool
-        && engine.plan::<E>(trine_kernels::Op::Forward, n, d, m).threads() > 1
-    {
-        if *process != std::process::id() {
-            // Its parent's threads are not here.
-            let mut alone = match Engine::with_isa(engine.isa()) {
-                Ok(engine) => engine,
-                Err(error) => fatal(format_args!("{error}")),
-            };
-            return work(&mut alone);
-        }
-        let lent = crate::engine::Lent((work, engine));
-        return pool.install(move || {
-            let (work, engine) = lent.take();
-            work(engine)
-        });
-    }
-    let _ = (n, d, m);
-    work(engine)
+/// Whether this is another process than that of the threads, which are not in it.
+fn is_forked() -> bool {
+    settings().pool.as_ref().is_some_and(|(_, process)| *process != std::process::id())
 }
 
 thread_local! {
@@ -265,6 +226,9 @@ thread_local! {
 fn with_engine(work: &mut dyn FnMut(&mut Engine<'static>)) {
     let with_own = ENGINE.try_with(|engine| match engine.try_borrow_mut() {
         Ok(mut engine) => {
+            if engine.as_ref().is_some_and(|engine| engine.threads() > 1 && is_forked()) {
+                *engine = None;
+            }
             work(engine.get_or_insert_with(new_engine));
             true
         }

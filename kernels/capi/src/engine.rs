@@ -3,8 +3,7 @@
 use core::mem::MaybeUninit;
 use std::alloc;
 
-use trine_core::{Error, Shape};
-use trine_kernels::{Engine, Line, Op, Supported, scratch_len};
+use trine_kernels::{Engine, Line, Op, scratch_len};
 
 use crate::isa::{known, number};
 use crate::status::{Failure, guarded, guarded_or, trine_status};
@@ -13,8 +12,6 @@ use crate::status::{Failure, guarded, guarded_or, trine_status};
 /// each other.
 pub struct trine_engine {
     engine: Engine<'static>,
-    #[cfg(feature = "threads")]
-    pool: Option<rayon::ThreadPool>,
     /// Whether it is in memory of the caller's.
     placed: bool,
 }
@@ -33,41 +30,10 @@ pub enum trine_op {
     GEMM = 3,
 }
 
-/// Goes to the threads of an engine and comes back before the call ends.
-#[cfg(feature = "threads")]
-pub(crate) struct Lent<T>(pub T);
-
-// SAFETY: pointers of one call, which blocks until the other threads are done with them.
-#[cfg(feature = "threads")]
-unsafe impl<T> Send for Lent<T> {}
-
-#[cfg(feature = "threads")]
-impl<T> Lent<T> {
-    pub fn take(self) -> T {
-        self.0
-    }
-}
-
 impl trine_engine {
-    /// Does the work, on the engine's threads if it is worth several.
-    pub(crate) fn run<E: Supported>(
-        &mut self,
-        op: Op,
-        Shape { n, d, m }: Shape,
-        work: impl FnOnce(&mut Engine<'static>) -> Result<(), Error>,
-    ) -> Result<(), Failure> {
-        #[cfg(feature = "threads")]
-        if let Some(pool) = &self.pool
-            && self.engine.plan::<E>(op, n, d, m).threads() > 1
-        {
-            let lent = Lent((work, &mut self.engine));
-            return Ok(pool.install(move || {
-                let (work, engine) = lent.take();
-                work(engine)
-            })?);
-        }
-        let _ = (op, n, d, m);
-        Ok(work(&mut self.engine)?)
+    /// What computes.
+    pub(crate) fn engine(&mut self) -> &mut Engine<'static> {
+        &mut self.engine
     }
 }
 
@@ -80,11 +46,11 @@ pub(crate) unsafe fn used<'a>(engine: *mut trine_engine) -> Result<&'a mut trine
     unsafe { engine.as_mut() }.ok_or(Failure::Null("engine"))
 }
 
-/// A new engine. `isa` is a trine_isa; `threads` the most that it uses (0 is 1), of its own if there are
-/// several. Its scratch memory is made at the first call and grows with larger layers. To be freed with
+/// A new engine. `isa` is a trine_isa; `threads` the most that it uses (0 is 1): the
+/// caller's and others of its own, which end with it; fewer if the system gives no more. Its scratch memory is made at the first call and grows with larger layers. To be freed with
 /// trine_engine_free; `*engine` is null if there is none.
 ///
-/// Errors: NULL, VALUE (no trine_isa; more threads than 1 in a library without them), ISA, RESOURCES.
+/// Errors: NULL, VALUE (no trine_isa), ISA, RESOURCES.
 ///
 /// # Safety
 /// `engine` is null or a place for a pointer.
@@ -100,21 +66,7 @@ pub unsafe extern "C" fn trine_engine_new(
         let engine = unsafe { engine.cast::<MaybeUninit<*mut trine_engine>>().as_mut() }
             .ok_or(Failure::Null("engine"))?;
         engine.write(core::ptr::null_mut());
-        let found = Engine::with_isa(known(isa)?)?;
-        let threads = threads.max(1);
-        #[cfg(feature = "threads")]
-        let (found, pool) = {
-            let pool = (threads > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(threads).build());
-            (found.with_threads(threads), pool.transpose().map_err(|_| Failure::Resources("threads"))?)
-        };
-        #[cfg(not(feature = "threads"))]
-        if threads > 1 {
-            return Err(Error::Value {
-                operand: "threads",
-                expected: "1: this library is built without threads",
-            }
-            .into());
-        }
+        let found = Engine::with_isa(known(isa)?)?.with_threads(threads);
         // SAFETY: the type has a size.
         let place = unsafe { alloc::alloc(alloc::Layout::new::<trine_engine>()) }.cast::<trine_engine>();
         if place.is_null() {
@@ -122,12 +74,7 @@ pub unsafe extern "C" fn trine_engine_new(
         }
         // SAFETY: fresh memory of its layout.
         unsafe {
-            place.write(trine_engine {
-                engine: found,
-                #[cfg(feature = "threads")]
-                pool,
-                placed: false,
-            });
+            place.write(trine_engine { engine: found, placed: false });
         }
         engine.write(place);
         Ok(())
@@ -175,12 +122,7 @@ pub unsafe extern "C" fn trine_engine_in(
             let scratch = core::slice::from_raw_parts_mut(place.add(HANDLE), lines - HANDLE);
             let found = Engine::with_scratch(isa, scratch)?;
             let place = place.cast::<trine_engine>();
-            place.write(trine_engine {
-                engine: found,
-                #[cfg(feature = "threads")]
-                pool: None,
-                placed: true,
-            });
+            place.write(trine_engine { engine: found, placed: true });
             engine.write(place);
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The layer: forward, backward, a step, and the product underneath, each for f32 and f64.
 
 use trine_core::{Activation, Shape, Write, linear};
-use trine_kernels::{Op, Supported, raw};
+use trine_kernels::{Supported, raw};
 
 use crate::engine::{trine_engine, used};
 use crate::operand::{Operand, all_apart, trine_in, trine_out};
@@ -189,7 +189,7 @@ unsafe fn forward<E: Supported>(
             z: z.map(|z| z.target()),
         };
         // SAFETY: the operands fit each other, and their memory as far as the caller has told; outputs are apart.
-        engine.run::<E>(Op::Forward, shape, |engine| unsafe { engine.forward_raw(forward) })
+        Ok(unsafe { engine.engine().forward_raw(forward) }?)
     })
 }
 
@@ -229,7 +229,7 @@ unsafe fn backward<E: Supported>(
             params_write,
         };
         // SAFETY: the operands fit each other, and their memory as far as the caller has told; outputs are apart.
-        engine.run::<E>(Op::Backward, shape, |engine| unsafe { engine.backward_raw(&backward) })
+        Ok(unsafe { engine.engine().backward_raw(&backward) }?)
     })
 }
 
@@ -265,7 +265,7 @@ unsafe fn step<E: Supported>(engine: *mut trine_engine, args: *const trine_step_
         };
         let lr = args.lr;
         // SAFETY: the operands fit each other, and their memory as far as the caller has told; outputs are apart.
-        engine.run::<E>(Op::Step, shape, |engine| unsafe { engine.step_raw(&step, lr) })
+        Ok(unsafe { engine.engine().step_raw(&step, lr) }?)
     })
 }
 
@@ -282,7 +282,7 @@ unsafe fn gemm<E: Supported>(engine: *mut trine_engine, args: *const trine_gemm_
         all_apart(&[Some(c)], &[Some(a), Some(b)])?;
         let (c, a, b) = (c.target(), a.source(), b.source());
         // SAFETY: the operands fit each other, and their memory as far as the caller has told; C is apart.
-        engine.run::<E>(Op::Forward, shape, |engine| unsafe { engine.matmul_raw(shape, c, a, b, write) })
+        Ok(unsafe { engine.engine().matmul_raw(shape, c, a, b, write) }?)
     })
 }
 
