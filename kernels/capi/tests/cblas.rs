@@ -6,7 +6,7 @@ use core::ffi::c_int;
 use std::process::Command;
 
 use trine::cblas::{cblas_dgemm, cblas_sgemm};
-use trine_core::{Element, Fused, LinearKernels, MatMut, MatRef, Reference, Rng, Rounding, Unfused, Write};
+use trine_core::{Fused, LinearKernels, MatMut, MatRef, Reference, Rng, Rounding, Unfused, Write};
 use trine_kernels::{Isa, Supported};
 
 const LAYOUTS: [c_int; 2] = [101, 102];
@@ -62,10 +62,14 @@ fn place(by_rows: bool, (rows, cols): (usize, usize), gap: usize) -> Place {
 }
 
 /// What the order of the documentation gives, one value at a time.
-fn expected<E: Element>(case: &Case<E>, c: &mut [E], at: &Place, a: MatRef<'_, E>, b: MatRef<'_, E>, isa: Isa)
-where
-    E: Supported,
-{
+fn expected<E: Supported>(
+    case: &Case<E>,
+    c: &mut [E],
+    at: &Place,
+    a: MatRef<'_, E>,
+    b: MatRef<'_, E>,
+    isa: Isa,
+) {
     let (m, n, k) = (a.nrows(), b.ncols(), a.ncols());
     let mut c = MatMut::with_strides(c, m, n, at.row, at.col).expect("fits");
     let sums = k > 0 && case.alpha != E::ZERO;
@@ -192,9 +196,12 @@ fn many_threads_may_call() {
     });
 }
 
+/// Layout, transposes, sides, leading dimensions; the number of the one that is wrong.
+type Wrong = (c_int, [c_int; 2], [c_int; 3], [c_int; 3], u8);
+
 /// The wrong arguments of the reference's tests, by the number of the argument that is named. The message is
 /// on standard error: each is made in a process of its own (this test, with a variable).
-const WRONG: [(c_int, [c_int; 2], [c_int; 3], [c_int; 3], u8); 14] = [
+const WRONG: [Wrong; 14] = [
     (100, [111, 111], [2, 2, 2], [2, 2, 2], 1),
     (101, [110, 111], [2, 2, 2], [2, 2, 2], 2),
     (102, [111, 114], [2, 2, 2], [2, 2, 2], 3),
