@@ -3,6 +3,8 @@
 use trine_core::{Element, Error, Rounding};
 
 use crate::isa::portable::Portable;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+use crate::isa::sse2::Sse2;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use crate::isa::wasm::Simd128;
 use crate::isa::{Isa, Kernels};
@@ -24,7 +26,7 @@ impl Isa {
     pub fn rounding<E: Dispatch>(self) -> Rounding {
         match self {
             Isa::Portable => <Portable as trine_core::Lanes<E>>::ROUNDING,
-            Isa::Simd128 => Rounding::Unfused,
+            Isa::Simd128 | Isa::Sse2 => Rounding::Unfused,
             _ => Rounding::Fused,
         }
     }
@@ -39,6 +41,8 @@ enum Unit {
     Portable(Portable),
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128(Simd128),
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    Sse2(Sse2),
     #[cfg(target_arch = "x86_64")]
     Avx2(Pulp<pulp::x86::V3>),
     #[cfg(target_arch = "x86_64")]
@@ -54,6 +58,8 @@ impl Token {
             Isa::Portable => Unit::Portable(Portable),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Isa::Simd128 => Unit::Simd128(Simd128),
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Isa::Sse2 => Unit::Sse2(Sse2),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Unit::Avx2(Pulp(x86::v3()?)),
             #[cfg(target_arch = "x86_64")]
@@ -76,6 +82,8 @@ impl Token {
             Unit::Portable(_) => Isa::Portable,
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Unit::Simd128(_) => Isa::Simd128,
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Unit::Sse2(_) => Isa::Sse2,
             #[cfg(target_arch = "x86_64")]
             Unit::Avx2(_) => Isa::Avx2,
             #[cfg(target_arch = "x86_64")]
@@ -170,6 +178,8 @@ macro_rules! dispatch {
                     Unit::Portable(v) => job.run(v),
                     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
                     Unit::Simd128(v) => job.run(v),
+                    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+                    Unit::Sse2(v) => job.run(v),
                     #[cfg(target_arch = "x86_64")]
                     Unit::Avx2(v) => job.run(v),
                     #[cfg(target_arch = "x86_64")]
