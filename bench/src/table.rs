@@ -30,9 +30,10 @@ pub fn head(peers: &[&str]) -> String {
 pub fn line(row: &Row, peers: &[&str]) -> String {
     let own = row.timings.first().map_or(String::new(), |own| {
         format!(
-            "{:>9} {:>5.1}% {:>8} {:>6.1}%",
+            "{:>9} {:>5.1}{} {:>8} {:>6.1}%",
             duration(own.seconds.median),
-            50.0 * own.seconds.spread(),
+            100.0 * own.noise(),
+            if row.noisy { '!' } else { '%' },
             rate(own.gflops),
             100.0 * own.share_of_peak
         )
@@ -65,9 +66,13 @@ pub fn foot(rows: &[Row], peers: &[&str]) -> String {
     let peaks: Vec<f64> = rows.iter().map(|row| row.peak_gflops).collect();
     let peak = Summary::of(&peaks).map_or(f64::NAN, |peaks| peaks.median);
     let mut text = format!(
-        "Peak: {} GFLOP/s, the median of the same rounds. ±: half of the distance between the quartiles.",
+        "Peak: {} GFLOP/s, the median of the same rounds. ±: half of the 95 % interval of the median.",
         rate(peak)
     );
+    if rows.iter().any(|row| row.noisy) {
+        let limit = 100.0 * crate::bench::NOISE_LIMIT;
+        text += &format!("\n!: somebody's median in this row is known no better than to {limit} %.");
+    }
     if peers.len() > DETAILED {
         text += "\nBelow each peer: how many times as fast trine is.";
     }
@@ -84,7 +89,7 @@ pub fn foot(rows: &[Row], peers: &[&str]) -> String {
 }
 
 /// For each operation and peer the geometric mean of the ratios, and the lowest.
-fn means(rows: &[Row], peers: &[&str]) -> String {
+pub fn means(rows: &[Row], peers: &[&str]) -> String {
     let mut ops: Vec<&str> = Vec::new();
     for row in rows {
         if !ops.contains(&row.op.as_str()) {
@@ -135,7 +140,8 @@ pub fn rate(gflops: f64) -> String {
     three_digits(gflops)
 }
 
-fn times(ratio: f64) -> String {
+/// A ratio.
+pub fn times(ratio: f64) -> String {
     format!("{}×", three_digits(ratio))
 }
 
