@@ -94,6 +94,11 @@ impl Timing {
     pub fn noise(&self) -> f64 {
         (self.interval[1] - self.interval[0]) / 2.0 / self.seconds.median
     }
+
+    /// The same of how many times as fast the engine was.
+    pub fn ratio_noise(&self) -> f64 {
+        (self.ratio_interval[1] - self.ratio_interval[0]) / 2.0 / self.engine_times_as_fast
+    }
 }
 
 /// One operation at one shape.
@@ -129,7 +134,7 @@ pub struct Row {
     /// Whether operands and results were taken out of the caches before each call.
     #[serde(default)]
     pub cold: bool,
-    /// Whether somebody's median is known no better than [`NOISE_LIMIT`].
+    /// Whether the engine's median is known no better than [`NOISE_LIMIT`].
     #[serde(default)]
     pub noisy: bool,
     /// Seconds since the run began.
@@ -314,7 +319,7 @@ pub fn measure<E: Scalar>(setup: &Setup, peers: &mut Peers<E>, op: Op, shape: Sh
         peak_gflops,
         bound,
         cold: setup.cold,
-        noisy: timings.iter().any(|timing| timing.noise() > NOISE_LIMIT),
+        noisy: timings.first().is_some_and(|own| own.noise() > NOISE_LIMIT),
         at,
         timings,
         absent,
@@ -381,7 +386,7 @@ pub(crate) mod tests {
         assert!(near(gemm.engine_times_as_fast, 2.0) && near(gemm.share_of_peak, 0.375));
         assert!(row.timing("peak").is_none());
         assert_eq!((trine.interval, gemm.ratio_interval), ([1e-6, 2e-6], [2.0, 3.0]));
-        assert!(near(trine.noise(), 0.5));
+        assert!(near(trine.noise(), 0.5) && near(gemm.ratio_noise(), 0.25));
         assert!(summarise(&["peak"], &[vec![]], 1.0).is_none());
     }
 

@@ -1,6 +1,6 @@
 //! Measurements as a table: of at most 100 columns with two peers, 110 with six.
 
-use crate::bench::{Row, Timing};
+use crate::bench::{NOISE_LIMIT, Row, Timing};
 use crate::shape;
 use crate::stats::{Summary, geometric_mean};
 
@@ -45,15 +45,13 @@ pub fn line(row: &Row, peers: &[&str]) -> String {
     let mut line = format!("{:<14} {:<8} │{own} │", shape::name(row.shape()), row.op);
     if peers.len() <= DETAILED {
         let columns = peers.iter().map(|name| match row.timing(name) {
-            Some(Timing { gflops, engine_times_as_fast, .. }) => {
-                format!("{:>9} {:>8}", rate(*gflops), times(*engine_times_as_fast))
-            }
+            Some(timing) => format!("{:>9} {:>8}", rate(timing.gflops), marked(timing)),
             None => format!("{:>9} {:>8}", absent(name), "–"),
         });
         line += &columns.collect::<Vec<_>>().join(" │");
     } else {
         for name in peers {
-            let ratio = row.timing(name).map(|timing| times(timing.engine_times_as_fast));
+            let ratio = row.timing(name).map(marked);
             let width = name.chars().count().clamp(6, WIDEST);
             line += &format!(" {:>width$}", ratio.as_deref().unwrap_or(absent(name)));
         }
@@ -69,9 +67,10 @@ pub fn foot(rows: &[Row], peers: &[&str]) -> String {
         "Peak: {} GFLOP/s, the median of the same rounds. ±: half of the 95 % interval of the median.",
         rate(peak)
     );
-    if rows.iter().any(|row| row.noisy) {
-        let limit = 100.0 * crate::bench::NOISE_LIMIT;
-        text += &format!("\n!: somebody's median in this row is known no better than to {limit} %.");
+    if rows.iter().any(|row| row.noisy || row.timings.iter().any(|timing| timing.ratio_noise() > NOISE_LIMIT))
+    {
+        let limit = 100.0 * NOISE_LIMIT;
+        text += &format!("\n! in place of % or ×: known no better than to {limit} %.");
     }
     if peers.len() > DETAILED {
         text += "\nBelow each peer: how many times as fast trine is.";
@@ -138,6 +137,12 @@ fn three_digits(value: f64) -> String {
 /// GFLOP/s.
 pub fn rate(gflops: f64) -> String {
     three_digits(gflops)
+}
+
+/// How many times as fast the engine is, with a ! where that is not well known.
+pub fn marked(timing: &Timing) -> String {
+    let sign = if timing.ratio_noise() > NOISE_LIMIT { '!' } else { '×' };
+    three_digits(timing.engine_times_as_fast) + &String::from(sign)
 }
 
 /// A ratio.

@@ -80,8 +80,8 @@ pub struct ReportArgs {
     /// Element types; speed over size and over threads is that of the first
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
     dtype: Vec<Dtype>,
-    /// Who is measured next to the engine, as for `bench` [default: naive,gemm,matrixmultiply, and faer
-    /// where it was built]
+    /// Who is measured next to the engine, as for `bench` [default: gemm,matrixmultiply, and faer where it
+    /// was built]
     #[arg(long, visible_alias = "peer", value_delimiter = ',', value_name = "PEER")]
     peers: Vec<Peer>,
     /// Seconds for each operation at each shape [default: 0.25, or 0.1 with --quick]
@@ -103,7 +103,7 @@ impl ReportArgs {
         if !self.peers.is_empty() {
             return self.peers.clone();
         }
-        let mut peers = vec![Peer::Naive, Peer::Gemm, Peer::MatrixMultiply];
+        let mut peers = vec![Peer::Gemm, Peer::MatrixMultiply];
         peers.extend(cfg!(feature = "faer").then_some(Peer::Faer));
         peers
     }

@@ -71,7 +71,7 @@ fn line(row: &Row, peers: &[&str]) -> String {
     for name in peers {
         let absent = row.absent.iter().find(|absent| absent.name == *name);
         let cell = match (row.timing(name), absent) {
-            (Some(timing), _) => table::times(timing.engine_times_as_fast),
+            (Some(timing), _) => table::marked(timing),
             (None, Some(absent)) if absent.wrong => "wrong".into(),
             _ => "–".into(),
         };
@@ -115,7 +115,7 @@ fn notes(report: &Report) -> Vec<String> {
     let noisy = report.rows.iter().filter(|row| row.noisy).count();
     if noisy > 0 {
         let limit = 100.0 * NOISE_LIMIT;
-        lines.push(format!("!: somebody's median is known no better than to {limit} % ({noisy} rows)."));
+        lines.push(format!("! in place of % or ×: known no better than to {limit} % ({noisy} rows)."));
     }
     for row in &report.rows {
         let at = shape::argument(row.shape());

@@ -64,9 +64,9 @@ function shapeCard(row) {
     if (row.bound && row.bound.gflops <= scale) {
       extras.push(make("div", { class: "tick", style: `left:calc(${(100 * row.bound.gflops) / scale}% - 1px)` }));
     }
-    const unsure = noise(of) > settings.noise_limit ? " ±" : "";
+    const marked = noise(of) > settings.noise_limit ? " ±" : "";
     const ratio = of.name === "trine" ? "" : times(of.engine_times_as_fast);
-    return line(of.name, [of.gflops], scale, `${digits(of.gflops)}${unsure}`, ratio, extras,
+    return line(of.name, [of.gflops], scale, `${digits(of.gflops)}${marked}`, ratio, extras,
       rank(of.name, row.timings, (other) => other.gflops));
   });
   const card = make("article", { class: "card shape-card" },
@@ -74,7 +74,7 @@ function shapeCard(row) {
       make("span", {}, row.bound ? `${percent(row.bound.share)} of ${digits(row.bound.gflops)}, ${setBy(row.bound)}` : "")),
     make("div", { class: "bars" }, lines));
   const absent = row.absent.map((of) => (of.wrong ? `${of.name} is wrong: ${of.why}` : `${of.name}: ${of.why}`));
-  if (row.noisy) absent.unshift(`±: known no better than to ${percent(settings.noise_limit)}`);
+  if (row.timings.some((of) => noise(of) > settings.noise_limit)) absent.unshift(`±: known no better than to ${noiseLimit}`);
   if (absent.length) card.append(make("p", { class: "caption" }, absent.join("; ")));
   return card;
 }

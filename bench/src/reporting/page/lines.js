@@ -1,12 +1,11 @@
 // Lines: speed over size, over threads, and the peak over the time of the run.
 
 /** Series {name, colour, kind, dash, points: [{x, y, title, lines}]} as lines with their names at the end. */
-function drawLines(width, { series, x, top, height, across, up, label, direct, nameX, ideal, bottom = 0 }) {
-  const named = direct && width >= 620;
-  const box = { left: 42, right: named ? 120 : 16, top: 22, bottom: 42 };
+function drawLines(width, { series, x, top, height, across, up, label, names, nameX, ideal, bottom = 0 }) {
+  const named = names && width >= 620;
+  const box = { left: 42, right: named ? 150 : 16, top: 22, bottom: 42 };
   const scaleX = x([box.left, width - box.right]);
-  const scaleY = even(top - bottom, [height - box.bottom, box.top], 36);
-  const y = { ticks: scaleY.ticks.map((tick) => tick + bottom), place: (value) => scaleY.place(value - bottom) };
+  const y = even([bottom, top], [height - box.bottom, box.top], 36);
   const svg = make("svg:svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", class: "line-plot", "aria-label": label });
   axes(svg, { x: scaleX, y, width, height, box, across, up, nameX, nameY: (tick) => `${+tick.toPrecision(4)}` });
   if (ideal) {
@@ -28,12 +27,12 @@ function drawLines(width, { series, x, top, height, across, up, label, direct, n
     const edge = width - box.right;
     for (const end of apart(ends, 15, box.top, height - box.bottom)) {
       svg.append(
-        make("svg:polyline", { fill: "none", stroke: end.colour, "stroke-opacity": .5, points: `${end.x + 5},${end.from} ${edge + 6},${end.y}` }),
-        make("svg:text", { x: edge + 10, y: end.y + 4, class: end.name === "trine" ? "strong" : "" }, end.name));
+        make("svg:polyline", { fill: "none", stroke: end.colour, "stroke-opacity": .6, points: `${end.x + 6},${end.from} ${edge + 34},${end.y}` }),
+        make("svg:text", { x: edge + 39, y: end.y + 4, class: end.name === "trine" ? "strong" : "" }, end.name));
     }
   }
   nearest(svg, points, 40, (point) => [make("svg:circle", { class: "focus", cx: point.x, cy: point.y, r: 7 })]);
-  return named || series.length < 2 ? svg : make("div", {}, legend(series), svg);
+  return named || !names ? svg : make("div", {}, legend(series), svg);
 }
 
 function legend(series) {
@@ -67,7 +66,7 @@ function sizeSection(place) {
   const plot = make("div", { class: "card plot" });
   place.append(plot, make("p", { class: "note" }, "The dashed line is the peak of multiply-adds, measured again with each row."));
   responsive(plot, (width) => drawLines(width, {
-    series, top, height: width < 560 ? 340 : 420, across: "n = d = m", up: "GFLOP/s", direct: true,
+    series, top, height: width < 560 ? 340 : 420, across: "n = d = m", up: "GFLOP/s", names: true,
     x: (range) => doubling(domain, range, 40), label: "Forward: speed over size",
     ideal: rows.map((row) => ({ x: row.n, y: row.peak_gflops })),
   }));
@@ -88,7 +87,8 @@ function threadsSection(place) {
   const all = ["trine", ...peers].filter((name) => rows.some((row) => row.threads > 1 && timing(row, name)));
   place.append(legend(all.map((name) => ({ name, colour: colour(name), kind: kind(name), dash: dash(name) }))),
     make("div", { class: "grid" }, cards),
-    make("p", { class: "note" }, "The naive loops have one thread, and matrixmultiply at most four."));
+    make("p", { class: "note" }, "Beside a title: how many times as fast trine is on all threads as on one. The naive loops "
+      + "have one thread, and matrixmultiply at most four."));
   return true;
 }
 
@@ -96,23 +96,21 @@ function threadsCard(op, shape, rows) {
   const series = contenders(rows, (row) => row.threads, (row, of) => of.gflops);
   const last = rows[rows.length - 1];
   const own = timing(last, "trine");
+  // Against the fewest threads, mostly one.
   const gain = timing(rows[0], "trine").seconds.median / own.seconds.median;
   const plot = make("div", {});
   const counts = rows.map((row) => row.threads);
   const top = 1.04 * Math.max(...rows.map((row) => row.peak_gflops), ...series.flatMap((of) => of.points.map((point) => point.y)));
-  const even01 = (range) => {
-    const scale = even(counts[counts.length - 1] - counts[0], range, 30);
-    return { ticks: counts, place: (value) => scale.place(value - counts[0]) };
-  };
+  const counted = (range) => ({ ...even([counts[0], counts[counts.length - 1]], range, 30), ticks: counts });
   responsive(plot, (width) => drawLines(width, {
     // The names of the series stand above all cards.
-    series, top, height: 210, across: "threads", up: "GFLOP/s", x: even01, nameX: String,
-    label: `${shape} ${op.name}: speed over threads`, direct: false,
+    series, top, height: 210, across: "threads", up: "GFLOP/s", x: counted, nameX: String,
+    label: `${shape} ${op.name}: speed over threads`,
     ideal: rows.map((row) => ({ x: row.threads, y: row.peak_gflops })),
   }));
   return make("article", { class: "card threads-card" },
     make("div", { class: "head" }, make("h3", {}, `${shape} ${op.name}`),
-      make("span", {}, `trine: ${times(gain)} with ${last.threads} threads`)), plot);
+      make("span", {}, `trine ${times(gain)}`)), plot);
 }
 
 /** The peak as it was measured again with each row. */
@@ -123,22 +121,18 @@ function clock() {
   const median = [...peaks].sort((a, b) => a - b)[peaks.length >> 1];
   const part = (row) => row.peak_gflops / median;
   const [low, high] = [Math.min(...rows.map(part)), Math.max(...rows.map(part))];
-  const span = Math.max(high - 1, 1 - low, 0.04) * 1.15;
   const series = [{ name: "peak", colour: "var(--trine)", kind: 0, dash: "", points: rows.map((row) => ({
     x: row.at, y: 100 * part(row), title: `after ${digits(row.at)} s`,
     lines: [["peak", `${digits(row.peak_gflops)} GFLOP/s`], ["during", `${shapeName(row)} ${opName(row.op)}`]],
   })) }];
   const plot = make("div", {});
   responsive(plot, (width) => drawLines(width, {
-    series, top: 100 * (1 + span), bottom: 100 * Math.max(0, 1 - span), height: 220, across: "seconds since the run began",
+    series, top: 100 * Math.max(high, 1.02) + 1, bottom: 100 * Math.max(0, Math.min(low, 0.96) - 0.01), height: 220, across: "seconds since the run began",
     up: "% of the median peak", label: "The peak over the time of the run",
-    x: (range) => {
-      const scale = even(rows[rows.length - 1].at, range, 60);
-      return { place: scale.place, ticks: scale.ticks };
-    },
+    x: (range) => even([0, rows[rows.length - 1].at], range, 60),
     nameX: String,
   }));
   return make("article", { class: "card" },
     make("div", { class: "head" }, make("h3", {}, "Clock"),
-      make("span", {}, `${percent(low - 1)} to +${percent(high - 1)} around ${digits(median)} GFLOP/s`)), plot);
+      make("span", {}, `${change(low - 1)} to ${change(high - 1)} around ${digits(median)} GFLOP/s`)), plot);
 }

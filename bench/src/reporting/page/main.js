@@ -35,7 +35,7 @@ function summarySection(place) {
     [digits(rows.map((row) => row.peak_gflops).sort((a, b) => a - b)[rows.length >> 1]), "GFLOP/s at the peak"],
     bounds.length ? [percent(geometricMean(bounds)), "of the roofline bound, geometric mean"] : [percent(geometricMean(shares)), "of the peak, geometric mean"],
     [`${best} of ${rows.length}`, "rows in which nobody is faster"],
-    [`${noisy}`, `rows known no better than to ${percent(settings.noise_limit)}`],
+    [`${noisy}`, `rows known no better than to ${noiseLimit}`],
   ];
   place.append(make("div", { class: "tiles" }, tiles.map(([value, name]) => make("div", { class: "card tile" }, make("b", {}, value), make("span", {}, name)))));
   const ops = OPS.filter((op) => rows.some((row) => row.op === op.key));
@@ -71,7 +71,7 @@ function methodSection(place) {
   ];
   place.append(make("ul", {}, lines.map((line) => make("li", {}, line))));
   if (report.libraries.length) {
-    place.append(make("h3", {}, "Libraries"), make("ul", {}, report.libraries.map((of) => make("li", {}, `${of.name}: ${of.how}`))));
+    place.append(make("h3", { style: "margin-top:14px" }, "Libraries"), make("ul", {}, report.libraries.map((of) => make("li", {}, `${of.name}: ${of.how}`))));
   }
   place.append(make("div", { class: "controls" }, make("button", { type: "button", onclick: save }, "Save the JSON")), details);
   return true;

@@ -46,6 +46,12 @@ const noise = (of) => (of.interval?.[1] ? (of.interval[1] - of.interval[0]) / 2 
 /** The share of the bound that somebody reached. */
 const shareOfBound = (row, of) => (row.bound ? (of.share_of_peak * row.peak_gflops) / row.bound.gflops : NaN);
 
+/** What a median that is marked is known no better than. */
+const noiseLimit = `${+(100 * (settings.noise_limit ?? 0)).toPrecision(3)} %`;
+
+/** Whether a ratio is known no better than that. */
+const unsure = (of) => of.ratio_interval?.[1] && (of.ratio_interval[1] - of.ratio_interval[0]) / 2 / of.engine_times_as_fast > settings.noise_limit;
+
 /** What sets the bound, in words. */
 const setBy = (bound) => (bound.by_memory ? `reading ${bound.level}` : "multiply-adds");
 

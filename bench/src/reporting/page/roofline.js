@@ -43,10 +43,10 @@ function drawRoofline(width, rows, all, who) {
   const narrow = width < 560;
   const height = narrow ? 380 : 480;
   const box = { left: narrow ? 40 : 52, right: 14, top: 20, bottom: 42 };
-  const speeds = all.flatMap((row) => row.timings.map((of) => of.gflops));
+  const speeds = all.map((row) => timing(row, who)?.gflops).filter(Boolean);
   const peak = all.map((row) => row.peak_gflops).sort((a, b) => a - b)[all.length >> 1];
   const intensities = all.map((row) => row.bound.intensity);
-  const domainX = [Math.min(...intensities) / 2, Math.max(...intensities) * 1.6];
+  const domainX = [Math.min(...intensities) / (narrow ? 6 : 4), Math.max(...intensities) * 1.6];
   const domainY = [Math.min(...speeds) / 1.6, peak * 1.7];
   const x = doubling(domainX, [box.left, width - box.right], narrow ? 44 : 60);
   const y = doubling(domainY, [height - box.bottom, box.top], 34);
@@ -89,23 +89,25 @@ function axes(svg, { x, y, width, height, box, across, up, nameX = short, nameY 
     make("svg:text", { x: box.left, y: 12, "text-anchor": "start" }, up));
 }
 
-/** The peak, and a slope for each level, with names that keep apart. */
+/** The peak, and a slope for each level, named along it. */
 function roofs(svg, { x, y, width, height, box, peak, domainX, domainY }) {
-  const labels = [];
   const from = domainX[0];
-  for (const level of levels()) {
-    const ridge = Math.min(peak / level.gbytes, domainX[1]);
+  const slopes = levels().map((level) => {
     const start = Math.max(from, domainY[0] / level.gbytes);
-    svg.append(make("svg:line", { class: "roof", x1: x.place(start), y1: y.place(start * level.gbytes),
-      x2: x.place(ridge), y2: y.place(ridge * level.gbytes) }));
-    labels.push({ y: y.place(start * level.gbytes) - 6, x: x.place(start) + 6, text: `${level.name}  ${digits(level.gbytes)} GB/s` });
+    const ridge = Math.max(start, Math.min(peak / level.gbytes, domainX[1]));
+    return { level, x1: x.place(start), y1: y.place(start * level.gbytes), x2: x.place(ridge), y2: y.place(ridge * level.gbytes), ridge };
+  });
+  for (const [i, slope] of slopes.entries()) {
+    const { level, x1, y1, x2, y2 } = slope;
+    svg.append(make("svg:line", { class: "roof", x1, y1, x2, y2 }));
+    const angle = (Math.atan2(y2 - y1, x2 - x1) * 180) / Math.PI;
+    // Where the slope above is near, the name goes below.
+    const near = i > 0 && y1 - slopes[i - 1].y1 < 24;
+    const name = width < 560 ? level.name : `${level.name} ${digits(level.gbytes)} GB/s`;
+    svg.append(make("svg:text", { class: "halo", transform: `translate(${x1} ${y1}) rotate(${angle})`, x: 10, y: near ? 15 : -6 }, name));
   }
-  const fastest = Math.max(...levels().map((level) => level.gbytes), 0);
-  const ridge = fastest ? Math.max(peak / fastest, from) : from;
-  svg.append(make("svg:line", { class: "roof", x1: x.place(ridge), x2: width - box.right, y1: y.place(peak), y2: y.place(peak) }),
+  const ridge = Math.min(...slopes.map((slope) => slope.ridge), domainX[1]);
+  svg.append(make("svg:line", { class: "roof", x1: x.place(slopes.length ? ridge : from), x2: width - box.right, y1: y.place(peak), y2: y.place(peak) }),
     make("svg:text", { class: "strong halo", x: width - box.right, y: y.place(peak) - 8, "text-anchor": "end" },
       `peak ${digits(peak)} GFLOP/s, ${shown.isa} ${shown.dtype}`));
-  for (const label of apart(labels, 15, box.top + 12, height - box.bottom - 6)) {
-    svg.append(make("svg:text", { class: "halo", x: label.x, y: label.y }, label.text));
-  }
 }

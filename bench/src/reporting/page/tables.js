@@ -59,7 +59,7 @@ function rowsSection(place) {
     { name: "ISA", left: true, value: (row) => row.isa, text: (row) => row.isa },
     { name: "threads", value: (row) => row.threads, text: (row) => `${row.threads}` },
     { name: "time", value: (row) => own(row).seconds.median, text: (row) => duration(own(row).seconds.median) },
-    { name: "±", value: (row) => noise(own(row)), text: (row) => [percent(noise(own(row))), row.noisy ? make("span", { class: "warn", title: "somebody's median in this row is known no better" }, " !") : ""],
+    { name: "±", value: (row) => noise(own(row)), text: (row) => [percent(noise(own(row))), row.noisy ? make("span", { class: "warn", title: `known no better than to ${noiseLimit}` }, " !") : ""],
       title: "half of the 95 % interval of the median" },
     { name: "GFLOP/s", value: (row) => own(row).gflops, text: (row) => digits(own(row).gflops) },
     { name: "of peak", value: (row) => own(row).share_of_peak, text: (row) => percent(own(row).share_of_peak) },
@@ -68,12 +68,18 @@ function rowsSection(place) {
     { name: "of bound", value: (row) => row.bound?.share, text: (row) => percent(row.bound?.share ?? NaN) },
     ...peers.map((name) => ({
       name, value: (row) => timing(row, name)?.engine_times_as_fast, title: `how many times as fast as ${name} trine is`,
-      text: (row) => (row.absent.some((of) => of.name === name && of.wrong) ? "wrong" : times(timing(row, name)?.engine_times_as_fast)),
+      text: (row) => {
+        const of = timing(row, name);
+        if (!of) return row.absent.some((other) => other.name === name && other.wrong) ? "wrong" : "–";
+        return [times(of.engine_times_as_fast), unsure(of) ? make("span", { class: "warn", title: `known no better than to ${noiseLimit}` }, " !") : ""];
+      },
       style: (row) => heat(timing(row, name)?.engine_times_as_fast),
     })),
   ];
   const count = make("span", { class: "note", style: "margin:0" });
-  const table = sortable(columns, report.rows, {
+  // What is the same in all rows stands at the top of the page.
+  const several = (column) => !["type", "ISA", "threads"].includes(column.name) || unique(report.rows.map(column.value)).length > 1;
+  const table = sortable(columns.filter(several), report.rows, {
     tall: true, label: "All rows",
     words: (row) => `${shapeName(row)} ${row.n}x${row.d}x${row.m} ${row.op} ${opName(row.op)} ${row.dtype} ${row.isa} ${row.noisy ? "noisy" : ""}`.toLowerCase(),
     counted: (found) => count.replaceChildren(`${found} of ${report.rows.length} rows`),
@@ -81,8 +87,8 @@ function rowsSection(place) {
   const search = make("input", { type: "search", placeholder: "64x784 fwd …", "aria-label": "Show rows with these words",
     oninput: () => table.filter(search.value) });
   place.append(make("div", { class: "controls" }, search, count), table.element,
-    make("p", { class: "note" }, "Below a peer: how many times as fast trine is, the median over the rounds. ! marks rows in which "
-      + `somebody's median is known no better than to ${percent(settings.noise_limit)}.`));
+    make("p", { class: "note" }, "Below a peer: how many times as fast trine is, the median over the rounds. "
+      + `! marks what is known no better than to ${noiseLimit}.`));
   return true;
 }
 

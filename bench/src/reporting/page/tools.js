@@ -28,6 +28,9 @@ function duration(seconds) {
   return `${digits(seconds)} s`;
 }
 
+/** A change in percent, with its sign. */
+const change = (part) => `${part < 0 ? "−" : "+"}${(100 * Math.abs(part)).toFixed(1)} %`;
+
 const times = (ratio) => (Number.isFinite(ratio) ? `${digits(ratio)}×` : "–");
 const percent = (part) => (Number.isFinite(part) ? `${(100 * part).toFixed(part < 0.0995 ? 1 : 0)} %` : "–");
 
@@ -41,8 +44,8 @@ function bytes(count) {
   return `${Number.isInteger(count) ? count : digits(count)} ${units[unit]}`;
 }
 
-/** Powers of 2 with as few digits as a tick can do with. */
-const short = (value) => (value >= 1 ? `${+value.toPrecision(3)}` : `1/${+(1 / value).toPrecision(3)}`);
+/** Powers of 2, as names of ticks. */
+const short = (value) => (value >= 1 ? `${Math.round(value)}` : `1/${Math.round(1 / value)}`);
 
 /** The n-th root of the product of n numbers. */
 function geometricMean(values) {
@@ -59,14 +62,14 @@ function doubling(domain, range, gap) {
   return { place, ticks, back: (pixel) => 2 ** (low + ((pixel - range[0]) / (range[1] - range[0])) * (high - low)) };
 }
 
-/** An even scale from 0 with round ticks. */
-function even(high, range, gap) {
-  const place = (value) => range[0] + (value / (high || 1)) * (range[1] - range[0]);
-  const wanted = (high * gap) / Math.abs(range[1] - range[0]);
+/** An even scale with round ticks. */
+function even([low, high], range, gap) {
+  const place = (value) => range[0] + ((value - low) / (high - low || 1)) * (range[1] - range[0]);
+  const wanted = ((high - low || 1) * gap) / Math.abs(range[1] - range[0]);
   const power = 10 ** Math.floor(Math.log10(wanted));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= wanted);
   const ticks = [];
-  for (let i = 0; i * step <= high * (1 + 1e-9); i += 1) ticks.push(+(i * step).toPrecision(12));
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) ticks.push(+(i * step).toPrecision(12));
   return { place, ticks };
 }
 
