@@ -104,6 +104,10 @@ for (const colorScheme of ["light", "dark"]) {
     grounds.push(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
     const low = await page.evaluate(() => [...document.querySelectorAll("main button, main select, main input")]
       .filter((element) => element.getBoundingClientRect().height < 30).length);
+    const point = page.locator(".roofline-plot .point").first();
+    await point.scrollIntoViewIfNeeded();
+    await point.tap({ force: true });
+    check(`390 wide, ${colorScheme}: a tap on a point says what it is`, await page.locator("#tip").isVisible());
     check(`390 wide, ${colorScheme}: nothing to tap is too small`, low === 0, low);
   });
 }

@@ -152,8 +152,8 @@ impl<'s> Engine<'s> {
         let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
         let sides = (shape.n, shape.m, shape.d);
         let problem = Problem::new(sides, source(a), source(b), target(c), Write::REPLACE);
-        let (blocking, threads) = (self.blocking::<E>(), self.threads);
-        E::repeat(self.token, &problem, times, Means { blocking, threads, scratch: &mut self.scratch })
+        let (blocking, team) = (self.blocking::<E>(), self.threads.team());
+        E::repeat(self.token, &problem, times, Means { blocking, team, scratch: &mut self.scratch })
     }
 
     /// Does the work on the unit.
@@ -236,9 +236,9 @@ struct Again<'w, 'e, 's, E>(&'w Problem<E>, u64, Means<'e, 's>);
 impl<E: Element> Job<E> for Again<'_, '_, '_, E> {
     type Output = Result<(), Error>;
     fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
-        let Again(problem, times, Means { blocking, threads, scratch }) = self;
+        let Again(problem, times, Means { blocking, team, scratch }) = self;
         // SAFETY: made in this file from views that fit each other.
-        (0..times).try_for_each(|_| unsafe { product(v, *problem, blocking, threads, scratch) })
+        (0..times).try_for_each(|_| unsafe { product(v, *problem, blocking, team, scratch) })
     }
 }
 

@@ -102,7 +102,10 @@ function follow() {
   const sections = SECTIONS.map(([id]) => document.getElementById(id)).filter((section) => !section.hidden);
   const mark = () => {
     const here = sections.filter((section) => section.getBoundingClientRect().top < 120).pop() ?? sections[0];
-    document.querySelectorAll("#nav a").forEach((link) => link.classList.toggle("here", link.hash === `#${here?.id}`));
+    const link = document.querySelector(`#nav a[href="#${here?.id}"]`);
+    if (!link || link.classList.contains("here")) return;
+    document.querySelectorAll("#nav a").forEach((other) => other.classList.toggle("here", other === link));
+    link.parentElement.scrollTo({ left: link.offsetLeft - 60 });
   };
   window.addEventListener("scroll", mark, { passive: true });
   mark();

@@ -152,7 +152,9 @@ function nearest(svg, points, reach, show) {
   };
   svg.addEventListener("pointermove", find);
   svg.addEventListener("pointerdown", find);
-  svg.addEventListener("pointerleave", end);
+  // A finger leaves at once; what it has found stays until the next tap.
+  svg.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && end());
+  document.addEventListener("pointerdown", (event) => !svg.contains(event.target) && mark.hasChildNodes() && end());
   window.addEventListener("scroll", end, { passive: true });
 }
 
