@@ -28,14 +28,16 @@ const TIMES: usize = 4;
 /// Bytes that each of so many threads reads to see a level of the caches, from the first (0) to memory
 /// (their number). `None` where a thread's part would fit the level before.
 pub fn bytes_each(caches: &[Cache], level: usize, threads: usize) -> Option<usize> {
-    let before = level.checked_sub(1).map_or(0, |before| caches[before].bytes);
-    let most = if before == 0 { usize::MAX } else { TIMES * before };
+    let before = level.checked_sub(1).and_then(|before| caches.get(before));
+    // What of the level before a thread has.
+    let held = before.map_or(0, |of| if of.shared { of.bytes / threads } else { of.bytes });
+    let most = if held == 0 { usize::MAX } else { TIMES * held };
     let each = match caches.get(level) {
         Some(cache) if cache.shared => (cache.bytes / PART / threads).min(most),
         Some(cache) => (cache.bytes / PART).min(most),
-        None => (4 * before).clamp(SMALLEST, LARGEST) / threads,
+        None => (TIMES * before.map_or(0, |of| of.bytes)).clamp(SMALLEST, LARGEST) / threads,
     };
-    (each >= before * 3 / 2 && each > 0).then_some(each)
+    (each >= held * 3 / 2 && each > 0).then_some(each)
 }
 
 /// Bytes a second that so many threads read together, each from `bytes` of its own.
@@ -111,7 +113,7 @@ mod tests {
         assert_eq!((each(2, 1), each(2, 4), each(2, 8)), (Some(4 << 20), Some(4 << 20), Some(2 << 20)));
         // 1 MiB for each of 16 threads would be read from L2.
         assert_eq!(each(2, 16), None);
-        assert_eq!((each(3, 1), each(3, 2)), (Some(128 << 20), Some(64 << 20)));
+        assert_eq!((each(3, 1), each(3, 16)), (Some(128 << 20), Some(8 << 20)));
         assert_eq!(bytes_each(&[], 0, 1), Some(SMALLEST));
     }
 

@@ -129,10 +129,10 @@ impl Limits {
     pub fn lines(&self) -> Vec<String> {
         let threads = self.threads();
         let head: String = threads.iter().map(|n| format!("{:>10}", format!("{n} thr."))).collect();
-        let mut lines = vec![format!("{:<34}{head}", "Multiply-adds in registers, GFLOP/s")];
+        let mut lines = vec![format!("{:<36}{head}", "Multiply-adds in registers, GFLOP/s")];
         let row = |name: String, of: &dyn Fn(usize) -> Option<f64>| {
             let cells = threads.iter().map(|&n| of(n).map_or("–".into(), table::rate));
-            format!("  {name:<32}{}", cells.map(|cell| format!("{cell:>10}")).collect::<String>())
+            format!("  {name:<34}{}", cells.map(|cell| format!("{cell:>10}")).collect::<String>())
         };
         for first in self.peaks.iter().filter(|peak| peak.threads == threads[0]) {
             let of = |n| {
@@ -140,7 +140,7 @@ impl Limits {
             };
             lines.push(row(format!("{} {}", first.isa, first.dtype), &|n| of(n).map(|peak| peak.gflops)));
         }
-        lines.push(format!("{:<34}{head}", "Reading, GB/s"));
+        lines.push(format!("{:<36}{head}", "Reading, GB/s"));
         for first in self.bandwidths.iter().filter(|of| of.threads == threads[0]) {
             let of = |n| {
                 self.bandwidths

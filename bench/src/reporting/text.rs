@@ -279,10 +279,10 @@ mod tests {
     }
 
     #[test]
-    fn a_row_has_its_bound() {
+    fn a_row_has_its_bound_and_a_mark() {
         let line = line(&report().rows[0], &["gemm", "naive", "nobody"]);
         assert!(line.contains("0.50     100 L2     │█████·····  50% │"), "{line}");
-        assert!(line.ends_with("   2.00×       –       –"), "{line}");
+        assert!(line.ends_with("   2.00!       –       –"), "{line}");
     }
 
     #[test]
