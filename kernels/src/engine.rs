@@ -138,6 +138,25 @@ impl<'s> Engine<'s> {
         Plan::new::<E>(self.isa(), op, Shape { n, d, m }, self.threads(), self.blocking::<E>())
     }
 
+    /// `C = A·B`, checked and dispatched once and then computed `times` times. As many calls of
+    /// [`matmul`](LinearKernels::matmul) have the same result; what they take longer is the cost of a call.
+    ///
+    /// # Errors
+    /// Those of `matmul`.
+    pub fn matmul_repeatedly<E: Supported>(
+        &mut self,
+        c: MatMut<'_, E>,
+        a: MatRef<'_, E>,
+        b: MatRef<'_, E>,
+        times: u64,
+    ) -> Result<(), Error> {
+        let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
+        let sides = (shape.n, shape.m, shape.d);
+        let problem = Problem::new(sides, source(a), source(b), target(c), Write::REPLACE);
+        let (blocking, team) = (self.blocking::<E>(), self.threads.team());
+        E::repeat(self.token, &problem, times, Means { blocking, team, scratch: &mut self.scratch })
+    }
+
     /// Does the work on the unit.
     ///
     /// # Safety
@@ -215,6 +234,18 @@ impl<E: Element> Job<E> for Bound<'_, '_, '_, E> {
     }
 }
 
+/// The same product so many times.
+struct Again<'w, 'e, 's, E>(&'w Problem<E>, u64, Means<'e, 's>);
+
+impl<E: Element> Job<E> for Again<'_, '_, '_, E> {
+    type Output = Result<(), Error>;
+    fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
+        let Again(problem, times, Means { blocking, team, scratch }) = self;
+        // SAFETY: made in this file from views that fit each other.
+        (0..times).try_for_each(|_| unsafe { product(v, *problem, blocking, team, scratch) })
+    }
+}
+
 /// An element type with kernels: `f32`, `f64`. They are compiled with this crate, once, and not
 /// again with every crate that calls an engine.
 pub trait Supported: Dispatch {
@@ -222,6 +253,11 @@ pub trait Supported: Dispatch {
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "hidden, and called in this file only")]
     fn compute(token: Token, work: Work<'_, Self>, means: Means<'_, '_>) -> Result<(), Error>;
+
+    /// Does one product so many times on the unit of the token.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "hidden, and called in this file only")]
+    fn repeat(token: Token, problem: &Problem<Self>, times: u64, means: Means<'_, '_>) -> Result<(), Error>;
 }
 
 macro_rules! supported {
@@ -230,6 +266,11 @@ macro_rules! supported {
             #[allow(private_interfaces, reason = "hidden, and called in this file only")]
             fn compute(token: Token, work: Work<'_, $e>, means: Means<'_, '_>) -> Result<(), Error> {
                 <$e as Dispatch>::run(token, Bound(work, means))
+            }
+
+            #[allow(private_interfaces, reason = "hidden, and called in this file only")]
+            fn repeat(token: Token, problem: &Problem<$e>, times: u64, means: Means<'_, '_>) -> Result<(), Error> {
+                <$e as Dispatch>::run(token, Again(problem, times, means))
             }
         })*
     };

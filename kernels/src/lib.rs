@@ -42,6 +42,7 @@ mod gemm;
 #[cfg(feature = "gemm")]
 mod gemm_crate;
 mod isa;
+pub mod memory;
 mod microkernel;
 mod pack;
 pub mod peak;

@@ -96,6 +96,8 @@ enum trine_isa
     TRINE_ISA_AVX512 = 4,
     // aarch64.
     TRINE_ISA_NEON = 5,
+    // WebAssembly with simd128.
+    TRINE_ISA_SIMD128 = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -25,6 +25,8 @@ pub enum trine_isa {
     AVX512 = 4,
     /// aarch64.
     NEON = 5,
+    /// WebAssembly with simd128.
+    SIMD128 = 6,
 }
 
 /// Types of elements.
@@ -37,8 +39,9 @@ pub enum trine_element {
     F64 = 1,
 }
 
-const NAMED: [(trine_isa, Isa, &CStr); 5] = [
+const NAMED: [(trine_isa, Isa, &CStr); 6] = [
     (trine_isa::PORTABLE, Isa::Portable, c"portable"),
+    (trine_isa::SIMD128, Isa::Simd128, c"simd128"),
     (trine_isa::SSE2, Isa::Sse2, c"sse2"),
     (trine_isa::NEON, Isa::Neon, c"neon"),
     (trine_isa::AVX2, Isa::Avx2, c"avx2"),
