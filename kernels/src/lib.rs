@@ -15,6 +15,7 @@
 //!
 //! # Features
 //! - `std` (default): run-time detection of the instruction set, and an engine that owns its scratch memory.
+//! - `activations` (with `std`): sigmoid, tanh, GELU and SiLU, which a microcontroller may have no room for.
 //! - `rayon`: threads, as many as the caller says.
 //! - `gemm`: the same layer on the `gemm` crate, as a peer and an oracle.
 //!
@@ -37,6 +38,7 @@ mod direct;
 mod dispatch;
 mod elementwise;
 mod engine;
+pub mod fixed;
 mod gemm;
 #[cfg(feature = "gemm")]
 mod gemm_crate;
@@ -48,6 +50,7 @@ mod plan;
 mod problem;
 mod product;
 mod registry;
+mod scalar;
 mod scratch;
 mod sums;
 mod threads;

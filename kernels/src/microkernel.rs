@@ -12,8 +12,8 @@
 //! A sum over k stays in one lane of one accumulator and is never split, so its order does not
 //! depend on the tile. A is read one element at a time and spread over a vector: from rows that
 //! are contiguous along k (`BY_ROWS`), or from columns whose elements are neighbours, as in a
-//! micropanel. B's rows are contiguous. On a machine with one lane all strides are free. The last
-//! vector of a row may be partial (`TAIL`): a mask keeps its memory untouched.
+//! micropanel. B's rows are contiguous. The last vector of a row may be partial (`TAIL`): a mask keeps
+//! its memory untouched. Machines with one lane have a body of their own (`scalar.rs`).
 //!
 //! On the way through long sums the kernel may copy what it reads into scratch memory (`COPY`), in the
 //! order in which the next tiles will read it: the stores cost nothing beside the multiply-adds, where
@@ -135,14 +135,12 @@ unsafe fn body<
     // A copy, which stores to C cannot change.
     let mut t = *t;
     let tail = v.tail(t.last);
-    // Strides of 1 that the compiler should know; with one lane all of them are free.
-    if V::LANES > 1 {
-        (t.b_col, t.c_col) = (1, 1);
-        if BY_ROWS {
-            t.a_col = 1;
-        } else {
-            t.a_row = 1;
-        }
+    // Strides of 1 that the compiler should know.
+    (t.b_col, t.c_col) = (1, 1);
+    if BY_ROWS {
+        t.a_col = 1;
+    } else {
+        t.a_row = 1;
     }
     let width = NRV * V::LANES;
     for _ in 0..t.rows {
@@ -214,7 +212,7 @@ unsafe fn sum<
 ) {
     let (mut a, mut b) = (t.a, t.b);
     let (mut copy_a, mut copy_b) = (t.copy_a, t.copy_b);
-    let unroll = if V::LANES == 1 { 1 } else { 4 };
+    let unroll = 4;
     for _ in 0..t.len / unroll {
         for u in 0..unroll {
             let (a, b) = (a.wrapping_add(u * t.a_col), b.wrapping_add(u * t.b_row));
@@ -362,7 +360,7 @@ pub struct Variants<V: 'static, E: 'static> {
     /// For A by columns and by rows, the whole one and the one with a partial vector.
     pub plain: [[Microkernel<V, E>; 2]; 2],
     /// None in tiles for few rows, which have nobody to copy for, and on a machine with one lane,
-    /// where nothing is packed.
+    /// where nothing is copied.
     pub copying: Option<Copying<V, E>>,
 }
 
@@ -411,18 +409,14 @@ macro_rules! table {
     };
     (@row $kind:ident, $nrv:literal: $($mr:literal)*) => {
         &[$(Variants {
-            plain: [table!(@tails $mr, $nrv, false), table!(@tails $mr, $nrv, table!(@rows $kind))],
+            plain: [table!(@tails $mr, $nrv, false), table!(@tails $mr, $nrv, true)],
             copying: table!(@copying $kind, $mr, $nrv),
         }),*]
     };
     (@tails $mr:literal, $nrv:literal, $by_rows:expr) => {
         [tile::<V, E, $mr, $nrv, false, { $by_rows }, 0>, tile::<V, E, $mr, $nrv, true, { $by_rows }, 0>]
     };
-    // With one lane strides are free: one kernel serves both orders of A.
-    (@rows scalar) => { false };
-    (@rows $lanes:ident) => { true };
     (@copying few, $mr:literal, $nrv:literal) => { None };
-    (@copying scalar, $mr:literal, $nrv:literal) => { None };
     (@copying lanes, $mr:literal, $nrv:literal) => {
         Some(Copying {
             by_columns: [
@@ -448,10 +442,4 @@ table!(NARROW, "For 16 registers.",
     lanes 2: 1 2 3 4 5 6;
     few 3: 1 2;
     few 4: 1 2;
-);
-table!(SCALAR, "For one lane.",
-    scalar 1: 1 2 3 4;
-    scalar 2: 1 2 3 4;
-    scalar 3: 1 2 3 4;
-    scalar 4: 1 2 3 4;
 );

@@ -17,7 +17,7 @@ const WORK_PER_THREAD: usize = 1 << 20;
 /// How many of `threads` a product is worth.
 pub const fn useful_threads(threads: usize, multiply_adds: usize) -> usize {
     let worth = multiply_adds / WORK_PER_THREAD;
-    if worth < 1 || threads < 1 {
+    if worth < 1 || threads < 1 || !cfg!(feature = "rayon") {
         1
     } else if worth < threads {
         worth
@@ -48,7 +48,9 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
     let oriented = p.oriented();
-    if direct::fits::<V, E>(&oriented, blocking) {
+    // With one lane everything fits, also what is worth several threads: those cut it first.
+    let alone = V::LANES > 1 || !cfg!(feature = "rayon") || threads <= 1;
+    if alone && direct::fits::<V, E>(&oriented, blocking) {
         let room = scratch.get::<E>(direct::scratch::<V, E>(&oriented))?;
         // SAFETY: the contract is the same.
         unsafe { direct::run(v, &oriented, room) };

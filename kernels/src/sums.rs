@@ -15,6 +15,9 @@ use crate::pack::Source;
 /// Vectors of columns whose sums are in registers: enough to hide the latency of an addition.
 const WIDE: usize = 8;
 
+/// The same with one lane, where registers are fewer and flash counts.
+const FOUR: usize = 4;
+
 /// `db = alpha·Σ dz` or `db += alpha·Σ dz`.
 ///
 /// # Safety
@@ -30,14 +33,19 @@ pub unsafe fn column_sums<V: Kernels<E>, E: Element>(
         #[inline(always)]
         || {
             let lanes = if dz.col == 1 { V::LANES } else { 1 };
-            let wide = m - m % (WIDE * lanes);
+            let width = if V::LANES == 1 { FOUR } else { WIDE * lanes };
+            let wide = m - m % width;
             for k in (0..rows.max(1)).step_by(K_BLOCK) {
                 let block = (dz.at(k, 0), K_BLOCK.min(rows - k));
                 let write = if k == 0 { write } else { Write { add: true, ..write } };
                 // SAFETY: WIDE whole vectors of columns, whole ones, and one that may be partial.
                 unsafe {
-                    for j in (0..wide).step_by(WIDE * lanes) {
-                        columns::<V, E, WIDE>(v, block, j, lanes, db, write);
+                    for j in (0..wide).step_by(width) {
+                        if V::LANES == 1 {
+                            columns::<V, E, FOUR>(v, block, j, lanes, db, write);
+                        } else {
+                            columns::<V, E, WIDE>(v, block, j, lanes, db, write);
+                        }
                     }
                     for j in (wide..m).step_by(lanes) {
                         columns::<V, E, 1>(v, block, j, lanes.min(m - j), db, write);

@@ -14,6 +14,13 @@ fn ranges(total: usize, grain: usize, parts: usize) -> impl Iterator<Item = (usi
 
 /// Runs `part(i, from, to)` for each of these [`ranges`], at the same time where there are threads.
 pub fn fork_ranges(total: usize, grain: usize, parts: usize, part: impl Fn(usize, usize, usize) + Sync) {
+    if !cfg!(feature = "rayon") || parts <= 1 {
+        // Without threads nothing of them is compiled.
+        if total > 0 {
+            part(0, 0, total);
+        }
+        return;
+    }
     fork(ranges(total, grain, parts).count(), |i| {
         if let Some((from, to)) = ranges(total, grain, parts).nth(i) {
             part(i, from, to);

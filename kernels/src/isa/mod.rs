@@ -13,6 +13,8 @@ pub mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 pub mod portable;
+#[cfg(trine_vfma_f32)]
+pub mod vfma;
 
 use core::fmt;
 use core::str::FromStr;
