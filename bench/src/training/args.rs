@@ -54,7 +54,7 @@ struct LearnArgs {
     #[arg(long, requires = "data")]
     batch: Option<usize>,
     /// Only the first so many images to learn from, and so many for the test [default: all]
-    #[arg(long, requires = "data", value_delimiter = ',', num_args = 2, value_name = "TRAIN,TEST")]
+    #[arg(long, requires = "data", value_delimiter = ',', value_name = "TRAIN,TEST")]
     images: Vec<usize>,
     /// Times that every image is seen [default: digits 40, fashion-mnist 10]
     #[arg(long, requires = "data")]
@@ -214,9 +214,13 @@ impl TrainArgs {
         writable(self.checkpoint.as_deref())?;
         writable(self.curves.as_deref())?;
         let mut data = source.read()?;
-        if let [train, test] = self.learn.images[..] {
-            data.train.truncate(train, "learn from")?;
-            data.test.truncate(test, "test with")?;
+        match self.learn.images[..] {
+            [] => {}
+            [train, test] => {
+                data.train.truncate(train, "learn from")?;
+                data.test.truncate(test, "test with")?;
+            }
+            _ => return Err("--images takes two numbers, as in 512,128".into()),
         }
         let (learn, digits) = (&self.learn, *source == Source::Digits);
         let widths: &[usize] = match learn.layers.len() {

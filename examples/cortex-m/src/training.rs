@@ -27,7 +27,7 @@ type Image = [u8; D + 1];
 /// The numbers of the images in the order in which they are learned from.
 pub type Order = [u32; TRAIN];
 
-/// The images, made with `cargo run --release -p trine-bench --example subset`.
+/// The images, made with `cargo run --release -p trine-bench --bin subset`.
 fn images() -> &'static [Image] {
     include_bytes!("../digits.bin").as_chunks().0
 }

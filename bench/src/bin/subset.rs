@@ -1,5 +1,5 @@
 //! Writes the first images of the digits' two sets as bytes, for programs that cannot unpack a file:
-//! `cargo run --release -p trine-bench --example subset -- 512 128 FILE`. An image is its 64 pixels (0 to 16)
+//! `cargo run --release -p trine-bench --bin subset -- 512 128 FILE`. An image is its 64 pixels (0 to 16)
 //! and the digit; those to learn from come first. `trine train --data digits --images 512,128` takes the same.
 
 use std::error::Error;
