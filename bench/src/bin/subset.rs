@@ -2,11 +2,10 @@
 //! `cargo run --release -p trine-bench --bin subset -- 512 128 FILE`. An image is its 64 pixels (0 to 16)
 //! and the digit; those to learn from come first. `trine train --data digits --images 512,128` takes the same.
 
-use std::error::Error;
-
+use trine_bench::Failure;
 use trine_bench::images::Source;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [train, test, path] = &args[..] else { return Err("expected: TRAIN TEST FILE".into()) };
     let mut data = Source::Digits.read()?;
