@@ -217,7 +217,7 @@ impl EngineArgs {
         let (isa, threads) = (self.one_isa()?, self.threads);
         let Some(source) = &args.data else { return report::training(isa, threads) };
         let (job, data) = args.job(source, isa, threads)?;
-        let outcomes = summary::train(&job, &data, args.options())?;
+        let outcomes = summary::train(&job, &data, args.options(), args.in_place)?;
         if let (Some(path), [first, ..]) = (&args.curves, &outcomes[..]) {
             let title = format!("{}, {} images", job.recipe.data, data.train.len());
             curves::draw(path, &title, &first.results)?;

@@ -53,7 +53,11 @@ impl Layout {
         while r != 0 {
             (g, r) = (r, g % r);
         }
-        cs / g < self.rows && rs / g < self.cols
+        // g is not 0; a division that may panic would be in every firmware that has a view.
+        match (cs.checked_div(g), rs.checked_div(g)) {
+            (Some(i), Some(j)) => i < self.rows && j < self.cols,
+            _ => true,
+        }
     }
 
     #[inline]

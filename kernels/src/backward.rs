@@ -77,7 +77,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     let run = Run { v, s, blocking, team, rooms, room };
     // SAFETY: the contract is the same, and the scratch memory is as `rooms` says.
     unsafe {
-        if rooms.by_blocks {
+        if cfg!(feature = "threads") && rooms.by_blocks {
             run.blocks();
         } else {
             for r in (0..s.shape.n).step_by(rooms.rows.max(1)) {
@@ -103,6 +103,9 @@ const OWN_SUMS: usize = 128 << 10;
 /// Whether threads share out the batch, a block of rows at a time: if ∇W is small, there are blocks enough,
 /// and the last ones leave few threads without.
 pub const fn by_blocks(Shape { n, d, m }: Shape, bytes: usize, threads: usize) -> bool {
+    if !cfg!(feature = "threads") {
+        return false;
+    }
     let rounds = n.div_ceil(K_BLOCK).div_ceil(if threads > 1 { threads } else { 1 });
     let places = rounds.saturating_mul(threads).saturating_mul(K_BLOCK);
     threads > 1 && d.saturating_mul(m).saturating_mul(bytes) <= OWN_SUMS && n >= places - places / 8

@@ -103,6 +103,7 @@ impl<'s> Engine<'s> {
     }
 
     /// The same engine on the threads of an executor, which several engines may share.
+    #[cfg(feature = "threads")]
     #[must_use]
     pub fn with_executor<'e>(self, executor: &'e dyn Executor) -> Engine<'e>
     where
@@ -172,6 +173,8 @@ impl<'s> Engine<'s> {
 #[derive(Debug)]
 enum Threads<'s> {
     Alone,
+    /// Also what the lifetime is for where nobody lends any.
+    #[cfg_attr(not(feature = "threads"), expect(dead_code, reason = "nobody lends any"))]
     Lent(&'s dyn Executor),
     #[cfg(feature = "std")]
     Own(crate::Pool),

@@ -46,12 +46,13 @@ const WORK_PER_THREAD: usize = 1 << 17;
 
 /// How many of `threads` so many multiply-adds are worth.
 pub(crate) const fn useful_threads(threads: usize, work: usize) -> usize {
-    at_least(at_most(work / WORK_PER_THREAD, threads), 1)
+    // Without them nothing of threads is compiled.
+    if cfg!(feature = "threads") { at_least(at_most(work / WORK_PER_THREAD, threads), 1) } else { 1 }
 }
 
 /// Threads for one piece of work.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(target_has_atomic = "ptr"), allow(dead_code, reason = "one core"))]
+#[cfg_attr(not(all(feature = "threads", target_has_atomic = "ptr")), allow(dead_code, reason = "one core"))]
 pub(crate) struct Team<'t> {
     /// The most.
     pub threads: usize,
@@ -64,7 +65,11 @@ impl Team<'_> {
     /// As many of them as so many multiply-adds are worth.
     #[inline(always)]
     pub fn for_work(self, work: usize) -> Self {
-        let threads = if self.threads > 1 { useful_threads(self.threads, work) } else { 1 };
+        let threads = if cfg!(feature = "threads") && self.threads > 1 {
+            useful_threads(self.threads, work)
+        } else {
+            1
+        };
         Team { threads, work, ..self }
     }
 }

@@ -15,7 +15,9 @@
 //!
 //! # Features
 //! - `std` (default): run-time detection of the instruction set, an engine that owns its scratch memory, threads.
-//! - `rayon`: rayon's threads in place of the engine's own ([`Rayon`]).
+//! - `activations` (with `std`): sigmoid, tanh, GELU and SiLU, which a microcontroller may have no room for.
+//! - `threads` (with `std`): executors ([`Executor`]), also without an operating system.
+//! - `rayon`: rayon's threads in place of the engine's own.
 //! - `gemm`: the same layer on the `gemm` crate, as a peer and an oracle.
 //!
 //! Without `std` nothing is allocated: [`Engine::with_scratch`] works on the caller's memory, and
@@ -38,6 +40,7 @@ mod dispatch;
 mod elementwise;
 mod engine;
 mod executor;
+pub mod fixed;
 mod gemm;
 #[cfg(feature = "gemm")]
 mod gemm_crate;
@@ -53,6 +56,7 @@ mod problem;
 mod product;
 pub mod raw;
 mod registry;
+mod scalar;
 mod scratch;
 mod sums;
 mod threads;

@@ -12,8 +12,8 @@
 //! A sum over k stays in one lane of one accumulator and is never split, so its order does not
 //! depend on the tile. A is read one element at a time and spread over a vector: from rows that
 //! are contiguous along k (`BY_ROWS`), or from columns whose elements are neighbours, as in a
-//! micropanel. B's rows are contiguous. On a machine with one lane all strides are free. The last
-//! vector of a row may be partial (`TAIL`): a mask keeps its memory untouched.
+//! micropanel. B's rows are contiguous. The last vector of a row may be partial (`TAIL`): a mask keeps
+//! its memory untouched. Machines with one lane have a body of their own (`scalar.rs`).
 //!
 //! On the way through long sums the kernel may copy what it reads into scratch memory (`COPY`), in the
 //! order in which the next tiles will read it: the stores cost nothing beside the multiply-adds, where
@@ -135,14 +135,12 @@ unsafe fn body<
     // A copy, which stores to C cannot change.
     let mut t = *t;
     let tail = v.tail(t.last);
-    // Strides of 1 that the compiler should know; with one lane all of them are free.
-    if V::LANES > 1 {
-        (t.b_col, t.c_col) = (1, 1);
-        if BY_ROWS {
-            t.a_col = 1;
-        } else {
-            t.a_row = 1;
-        }
+    // Strides of 1 that the compiler should know.
+    (t.b_col, t.c_col) = (1, 1);
+    if BY_ROWS {
+        t.a_col = 1;
+    } else {
+        t.a_row = 1;
     }
     let width = NRV * V::LANES;
     for _ in 0..t.rows {
@@ -226,20 +224,18 @@ unsafe fn sum<
             }
         }};
     }
-    let unroll = if V::LANES == 1 { 1 } else { 4 };
+    let unroll = 4;
     for _ in 0..t.len / unroll {
         // Not a loop: how much of one the compiler unrolls depends on the tile. The fences keep the loads of
         // one k from moving up to those of another, where they would spill.
         add!(0);
         compiler_fence(Ordering::SeqCst);
-        if unroll == 4 {
-            add!(1);
-            compiler_fence(Ordering::SeqCst);
-            add!(2);
-            compiler_fence(Ordering::SeqCst);
-            add!(3);
-            compiler_fence(Ordering::SeqCst);
-        }
+        add!(1);
+        compiler_fence(Ordering::SeqCst);
+        add!(2);
+        compiler_fence(Ordering::SeqCst);
+        add!(3);
+        compiler_fence(Ordering::SeqCst);
         a = a.wrapping_add(unroll * t.a_col);
         b = b.wrapping_add(unroll * t.b_row);
         copy_a = copy_a.wrapping_add(unroll * MR);
@@ -376,7 +372,7 @@ pub struct Variants<V: 'static, E: 'static> {
     /// For A by columns and by rows, the whole one and the one with a partial vector.
     pub plain: [[Microkernel<V, E>; 2]; 2],
     /// None in tiles for few rows, which have nobody to copy for, and on a machine with one lane,
-    /// where nothing is packed.
+    /// where nothing is copied.
     pub copying: Option<Copying<V, E>>,
 }
 
@@ -425,18 +421,14 @@ macro_rules! table {
     };
     (@row $kind:ident, $nrv:literal: $($mr:literal)*) => {
         &[$(Variants {
-            plain: [table!(@tails $mr, $nrv, false), table!(@tails $mr, $nrv, table!(@rows $kind))],
+            plain: [table!(@tails $mr, $nrv, false), table!(@tails $mr, $nrv, true)],
             copying: table!(@copying $kind, $mr, $nrv),
         }),*]
     };
     (@tails $mr:literal, $nrv:literal, $by_rows:expr) => {
         [tile::<V, E, $mr, $nrv, false, { $by_rows }, 0>, tile::<V, E, $mr, $nrv, true, { $by_rows }, 0>]
     };
-    // With one lane strides are free: one kernel serves both orders of A.
-    (@rows scalar) => { false };
-    (@rows $lanes:ident) => { true };
     (@copying few, $mr:literal, $nrv:literal) => { None };
-    (@copying scalar, $mr:literal, $nrv:literal) => { None };
     (@copying lanes, $mr:literal, $nrv:literal) => {
         Some(Copying {
             by_columns: [
@@ -468,10 +460,4 @@ table!(FIFTEEN, "For 15 registers and a multiply-add that takes two instructions
     lanes 2: 1 2 3 4;
     lanes 3: 1 2 3 4;
     few 4: 1 2;
-);
-table!(SCALAR, "For one lane.",
-    scalar 1: 1 2 3 4;
-    scalar 2: 1 2 3 4;
-    scalar 3: 1 2 3 4;
-    scalar 4: 1 2 3 4;
 );

@@ -15,6 +15,8 @@ pub mod neon;
 pub mod portable;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub mod sse2;
+#[cfg(trine_vfma_f32)]
+pub mod vfma;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 pub mod wasm;
 
