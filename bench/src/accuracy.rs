@@ -204,7 +204,7 @@ mod tests {
             // larger than the norm.
             assert!(errors.iter().all(|&error| error <= 515.0), "{errors:?}");
             assert!(errors.iter().any(|&error| error > 0.0), "exact by chance");
-            let mut off = |mut c: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>| {
+            let mut off = move |mut c: MatMut<'_, f32>, a: MatRef<'_, f32>, b: MatRef<'_, f32>| {
                 engine(c.reborrow(), a, b)?;
                 c.set(4, 6, c.at(4, 6) + 1.0);
                 Ok(())

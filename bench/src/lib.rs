@@ -1,7 +1,9 @@
 //! The parts of the program `trine`: data, measurement, comparison, reports.
 
 pub mod accuracy;
+pub mod bandwidth;
 pub mod bench;
+pub mod bootstrap;
 pub mod cblas;
 pub mod check;
 pub mod cli;
@@ -10,14 +12,18 @@ pub mod data;
 #[cfg(feature = "faer")]
 pub mod faer_crate;
 pub mod images;
+pub mod limits;
 pub mod machine;
 pub mod measure;
+pub mod overhead;
 pub mod parallel;
 pub mod peak;
 pub mod peer;
 pub mod picture;
 pub mod products;
 pub mod report;
+pub mod reporting;
+pub mod roofline;
 pub mod shape;
 pub mod stats;
 pub mod stored;

@@ -14,15 +14,17 @@
 //! → `pack` → `microkernel` → `elementwise` (activations)
 //!
 //! # Features
-//! - `std` (default): run-time detection of the instruction set, and an engine that owns its scratch memory.
-//! - `rayon`: threads, as many as the caller says.
+//! - `std` (default): run-time detection of the instruction set, an engine that owns its scratch memory, threads.
+//! - `activations` (with `std`): sigmoid, tanh, GELU and SiLU, which a microcontroller may have no room for.
+//! - `threads` (with `std`): executors ([`Executor`]), also without an operating system.
+//! - `rayon`: rayon's threads in place of the engine's own.
 //! - `gemm`: the same layer on the `gemm` crate, as a peer and an oracle.
 //!
 //! Without `std` nothing is allocated: [`Engine::with_scratch`] works on the caller's memory, and
 //! [`scratch_len`] says how much that is, at compile time.
 #![no_std]
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 extern crate std;
 
 mod backward;
@@ -37,17 +39,24 @@ mod direct;
 mod dispatch;
 mod elementwise;
 mod engine;
+mod executor;
+pub mod fixed;
 mod gemm;
 #[cfg(feature = "gemm")]
 mod gemm_crate;
 mod isa;
+pub mod memory;
 mod microkernel;
 mod pack;
 pub mod peak;
 mod plan;
+#[cfg(feature = "std")]
+mod pool;
 mod problem;
 mod product;
+pub mod raw;
 mod registry;
+mod scalar;
 mod scratch;
 mod sums;
 mod threads;
@@ -62,10 +71,15 @@ pub use composed::{Composed, Multiply};
 pub use describe::Plan;
 pub use dispatch::{Dispatch, Token};
 pub use engine::{Engine, Supported};
+pub use executor::Executor;
+#[cfg(feature = "rayon")]
+pub use executor::Rayon;
 #[cfg(feature = "gemm")]
 pub use gemm_crate::{GemmCrate, GemmProduct};
 pub use isa::Isa;
 pub use plan::{Blocking, Caches, Packing};
+#[cfg(feature = "std")]
+pub use pool::Pool;
 pub use registry::{Kernel, main_kernel, registry};
 pub use scratch::{Line, Op, scratch_len};
 pub use trine_core::{
