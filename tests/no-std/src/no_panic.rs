@@ -1,20 +1,22 @@
 //! Every method of an engine, on operands of which the compiler knows nothing, in a
 //! program that cannot be linked if a panic is reachable: its panic handler calls a function that is not there.
 //!
-//! Build it with `lto = "fat"`; `ci/steps` says how.
+//! Build it with `lto = "fat"`, as `nothing_hidden` in `ci/trust` does: for a Cortex-M4F, where it holds. On a
+//! processor with vectors it does not link yet: checks of bounds are left in `gemm`, `product` and `backward`.
 #![no_std]
 #![no_main]
 
+#[cfg(not(target_os = "none"))]
 use core::ffi::{c_char, c_int};
 use core::hint::black_box;
 use core::panic::PanicInfo;
 
 use trine_core::{
-    Activation, Backward, Element, Error, Forward, Fused, Gradients, LinearKernels, MatMut, MatRef,
-    Reference, Step, Write,
+    Activation, Backward, Element, Error, Forward, Gradients, LinearKernels, MatMut, MatRef, Step, Write,
 };
 use trine_kernels::{Engine, Isa, Line, Supported};
 
+#[cfg(not(target_os = "none"))]
 #[link(name = "c")]
 unsafe extern "C" {}
 
@@ -115,11 +117,25 @@ fn run<E: Supported>(seed: usize) -> Result<(), Error> {
     on_all(scratch, &mut given)
 }
 
+/// Whether anything was refused. Of the seed the compiler knows nothing.
+fn all(seed: usize) -> bool {
+    black_box(run::<f32>(seed)).is_err() || black_box(run::<f64>(seed)).is_err()
+}
+
+/// On a Cortex-M.
+#[cfg(target_os = "none")]
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    black_box(all(black_box(1)));
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
 /// What the C library calls.
+#[cfg(not(target_os = "none"))]
 // SAFETY: the one definition of this symbol, with the type that C gives it.
 #[unsafe(no_mangle)]
 extern "C" fn main(arguments: c_int, _: *const *const c_char) -> c_int {
-    let seed = black_box(arguments) as usize;
-    let refused = black_box(run::<f32>(seed)).is_err() || black_box(run::<f64>(seed)).is_err();
-    c_int::from(refused)
+    c_int::from(all(black_box(arguments) as usize))
 }
