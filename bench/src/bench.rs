@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use trine_core::Shape;
-use trine_kernels::{Engine, Isa, Op};
+use trine_kernels::{Isa, Op, Tuning};
 
 use crate::Failure;
 use crate::contest::{Peers, Trial};
@@ -16,6 +16,7 @@ use crate::peer::Peer;
 use crate::products::Scalar;
 use crate::shape;
 use crate::stats::{Summary, median_ratio};
+use crate::tune;
 use crate::verify;
 use crate::workload::{bytes, flops, op_name, rounding};
 
@@ -33,6 +34,8 @@ pub struct Setup {
     pub peers: Vec<Peer>,
     /// How long one operation at one shape is measured.
     pub time: Duration,
+    /// What the engine is given of `trine tune`.
+    pub tuning: Option<Tuning>,
 }
 
 /// A peer that did not take part.
@@ -148,7 +151,7 @@ impl Default for Report {
 /// A wrong result of the engine, an instruction set that cannot be used, or a peer whose process has
 /// ended.
 pub fn measure<E: Scalar>(setup: &Setup, peers: &mut Peers<E>, op: Op, shape: Shape) -> Result<Row, Failure> {
-    let mut engine = Engine::with_isa(setup.isa)?.with_threads(setup.threads);
+    let mut engine = tune::engine(setup.isa, setup.threads, setup.tuning.as_ref())?;
     let plan = engine.plan::<E>(op, shape.n, shape.d, shape.m).to_string();
     let trial = Trial::new(op, shape, &mut engine)?;
     let rounding = rounding::<E, _>(&mut engine);

@@ -9,12 +9,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use trine_core::Shape;
 
 use crate::contest::Peers;
+use crate::counts::CountsArgs;
 use crate::peer::{Peer, distinct};
 use crate::picture::args::PebbleArgs;
 use crate::picture::curves;
 use crate::products::Scalar;
+use crate::regress::{RegressArgs, Slower};
 use crate::training::args::TrainArgs;
 use crate::training::summary;
+use crate::tune::{self, TuneArgs};
 use crate::workload::{OPS, op_name, parse_op};
 use crate::{Failure, bench, check, report, shape, table, worker};
 use trine_kernels::{Engine, Isa, Op};
@@ -53,6 +56,9 @@ enum Command {
     Plan(PlanArgs),
     Train(Box<TrainArgs>),
     Pebble(PebbleArgs),
+    Regress(RegressArgs),
+    Counts(CountsArgs),
+    Tune(TuneArgs),
     Worker(WorkerArgs),
 }
 
@@ -97,6 +103,9 @@ struct BenchArgs {
     /// Seconds for each operation at each shape
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     time: Duration,
+    /// What `trine tune` has written, for the engine
+    #[arg(long, value_name = "FILE")]
+    tuning: Option<PathBuf>,
 }
 
 /// Compares every operation with the reference, bit for bit
@@ -131,6 +140,9 @@ struct PlanArgs {
     /// Element types
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
     dtype: Vec<Dtype>,
+    /// What `trine tune` has written, for the engine
+    #[arg(long, value_name = "FILE")]
+    tuning: Option<PathBuf>,
 }
 
 /// Serves one peer to the process that started it
@@ -246,7 +258,8 @@ impl BenchArgs {
         for &isa in &isas {
             for &dtype in &self.dtype {
                 let (threads, peers) = (engine.threads, self.peers.clone());
-                let setup = bench::Setup { isa, threads, peers, time: self.time };
+                let tuning = tune::read(self.tuning.as_deref())?;
+                let setup = bench::Setup { isa, threads, peers, time: self.time, tuning };
                 let (libraries, rows) = bench_table(&setup, dtype, &shapes, &ops)?;
                 report.libraries.extend(libraries);
                 report.rows.extend(rows);
@@ -335,7 +348,8 @@ impl PlanArgs {
     fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
         let ops = if self.op.is_empty() { OPS.to_vec() } else { self.op.clone() };
         for isa in engine.isas(|| vec![Isa::best()])? {
-            let engine = Engine::with_isa(isa)?.with_threads(engine.threads);
+            let tuning = tune::read(self.tuning.as_deref())?;
+            let engine = tune::engine(isa, engine.threads, tuning.as_ref())?;
             for &dtype in &self.dtype {
                 for &op in &ops {
                     let plan = match dtype {
@@ -363,6 +377,9 @@ impl Cli {
             Some(Command::Bench(args)) => args.run(&self.engine),
             Some(Command::Check(args)) => args.run(&self.engine),
             Some(Command::Plan(args)) => args.run(&self.engine),
+            Some(Command::Regress(args)) => args.run(&self.engine.isas(|| vec![Isa::best()])?),
+            Some(Command::Counts(args)) => args.run(),
+            Some(Command::Tune(args)) => args.run(self.engine.one_isa()?, self.engine.threads),
             Some(Command::Worker(args)) => match args.dtype {
                 Dtype::F32 => worker::serve::<f32>(&args.peer, self.engine.threads),
                 Dtype::F64 => worker::serve::<f64>(&args.peer, self.engine.threads),
@@ -386,13 +403,13 @@ impl Cli {
 }
 
 /// Reads the command line and does what it says. Exit code 2 where the command line is wrong, 1
-/// where a command fails.
+/// where a command fails, 3 where `trine regress` has found something slower.
 pub fn main() -> ExitCode {
     match Cli::parse().run_in_pool() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("trine: {error}");
-            ExitCode::FAILURE
+            if error.is::<Slower>() { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
     }
 }

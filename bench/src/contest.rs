@@ -265,7 +265,7 @@ mod tests {
         let right = here("right", with(|| Composed::of(MatrixMultiply)));
         let mut peers = Peers { seats: vec![wrong, right] };
         let (isa, time) = (Isa::best(), Duration::ZERO);
-        let setup = Setup { isa, threads: 1, peers: Vec::new(), time };
+        let setup = Setup { isa, threads: 1, peers: Vec::new(), time, tuning: None };
         let row = measure(&setup, &mut peers, Op::GradInput, SHAPES[2]).expect("the run goes on");
         let names: Vec<_> = row.timings.iter().map(|timing| timing.name.as_str()).collect();
         assert_eq!(names, ["trine", "right"]);

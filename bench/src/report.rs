@@ -98,7 +98,7 @@ fn shares(apart: &Outcome) -> String {
 /// # Errors
 /// A wrong result.
 pub fn speed(isa: Isa, threads: usize) -> Result<(), Failure> {
-    let setup = Setup { isa, threads, peers: vec![Peer::Gemm, Peer::Naive], time: TIME };
+    let setup = Setup { isa, threads, peers: vec![Peer::Gemm, Peer::Naive], time: TIME, tuning: None };
     bench_table(&setup, Dtype::F32, &SHAPES, &OPS)?;
     Ok(())
 }

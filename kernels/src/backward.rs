@@ -121,7 +121,8 @@ impl Rooms {
 
 fn rooms<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> Rooms {
     let Shape { n, d, m } = s.shape;
-    let threads = useful_threads(threads, n.saturating_mul(d).saturating_mul(m));
+    let multiply_adds = n.saturating_mul(d).saturating_mul(m);
+    let threads = useful_threads(threads, multiply_adds, blocking.thresholds.thread_work);
     let wave = n.min(threads.saturating_mul(K_BLOCK));
     let dz_room = if s.activation == Activation::Identity { 0 } else { line(wave.saturating_mul(m)) };
     Rooms { threads, wave, dz_room, each: products_scratch(v, s, wave, blocking) }

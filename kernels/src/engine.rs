@@ -15,6 +15,7 @@ use crate::plan::{Blocking, Caches};
 use crate::problem::{Problem, Start, Target, flips};
 use crate::product::product;
 use crate::scratch::{Line, Op, Scratch};
+use crate::tuning::Tuning;
 
 /// Computes layers on one instruction set. Owns or borrows its scratch memory and nothing else.
 ///
@@ -100,8 +101,22 @@ impl<'s> Engine<'s> {
     /// The same engine with other blocks: for tests, and for who has measured better ones.
     #[must_use]
     pub fn with_blocking(mut self, blocking: Blocking) -> Self {
-        self.blocking = [Blocking { mc: blocking.mc.max(1), nc: blocking.nc.max(1), ..blocking }; 2];
+        self.blocking = [blocking.within_bounds(); 2];
         self
+    }
+
+    /// The same engine with what `trine tune` has found on this machine. Needs more scratch memory than
+    /// [`scratch_len`](crate::scratch_len) says if it has larger blocks.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if it was found for another instruction set.
+    pub fn with_tuning(mut self, tuning: &Tuning) -> Result<Self, Error> {
+        if tuning.isa() != self.isa() {
+            let expected = "for the instruction set of the engine";
+            return Err(Error::Value { operand: "the tuning", expected });
+        }
+        self.blocking = [tuning.apply(4, self.blocking[0]), tuning.apply(8, self.blocking[1])];
+        Ok(self)
     }
 
     /// Its instruction set.
@@ -127,7 +142,7 @@ impl<'s> Engine<'s> {
     /// Does the work on the unit.
     #[inline(always)]
     fn execute<E: Supported>(&mut self, work: Work<'_, E>) -> Result<(), Error> {
-        let (blocking, threads) = (self.blocking::<E>(), self.threads);
+        let (blocking, threads) = (&self.blocking[usize::from(E::BYTES > 4)], self.threads);
         E::compute(self.token, work, Means { blocking, threads, scratch: &mut self.scratch })
     }
 }
@@ -144,7 +159,7 @@ pub enum Work<'w, E> {
 /// What work is done with.
 #[derive(Debug)]
 pub struct Means<'e, 's> {
-    blocking: Blocking,
+    blocking: &'e Blocking,
     threads: usize,
     scratch: &'e mut Scratch<'s>,
 }
@@ -156,6 +171,7 @@ impl<E: Element> Job<E> for Bound<'_, '_, '_, E> {
     #[inline(always)]
     fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
         let Bound(work, Means { blocking, threads, scratch }) = self;
+        let blocking = *blocking;
         // SAFETY: made in this file from views that fit each other; a step's gradient is complete
         // before the weights it reads are updated.
         unsafe {

@@ -11,12 +11,9 @@ use crate::problem::Problem;
 use crate::scratch::Scratch;
 use crate::threads::{Shared, fork_ranges};
 
-/// Multiply-adds below which a second thread costs more than it brings.
-const WORK_PER_THREAD: usize = 1 << 20;
-
-/// How many of `threads` a product is worth.
-pub const fn useful_threads(threads: usize, multiply_adds: usize) -> usize {
-    let worth = multiply_adds / WORK_PER_THREAD;
+/// How many of `threads` a product is worth, if each has to bring so many multiply-adds.
+pub const fn useful_threads(threads: usize, multiply_adds: usize, thread_work: usize) -> usize {
+    let worth = multiply_adds / thread_work;
     if worth < 1 || threads < 1 {
         1
     } else if worth < threads {
@@ -27,8 +24,9 @@ pub const fn useful_threads(threads: usize, multiply_adds: usize) -> usize {
 }
 
 /// How many of `threads` this product is worth.
-fn worth<E: Element>(p: &Problem<E>, threads: usize) -> usize {
-    useful_threads(threads, p.m.saturating_mul(p.n).saturating_mul(p.k))
+fn worth<E: Element>(p: &Problem<E>, threads: usize, blocking: Blocking) -> usize {
+    let multiply_adds = p.m.saturating_mul(p.n).saturating_mul(p.k);
+    useful_threads(threads, multiply_adds, blocking.thresholds.thread_work)
 }
 
 /// Computes it on at most `threads` threads.
@@ -54,7 +52,7 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
         unsafe { direct::run(v, &oriented, room) };
         return Ok(());
     }
-    let threads = if threads > 1 { worth(&p, threads) } else { 1 };
+    let threads = if threads > 1 { worth(&p, threads, blocking) } else { 1 };
     let planned = Planned::new(v, oriented, blocking);
     let each = planned.scratch();
     let room = scratch.get::<E>(threads.saturating_mul(each))?;
@@ -80,7 +78,7 @@ pub unsafe fn shared<V: Kernels<E>, E: Element>(
     threads: usize,
     (scratch, each): (*mut E, usize),
 ) {
-    let threads = worth(&p, threads);
+    let threads = worth(&p, threads, blocking);
     if threads <= 1 {
         // SAFETY: the contract is the same.
         return unsafe { gemm(v, p, blocking, (scratch, each)) };
