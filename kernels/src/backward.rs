@@ -9,20 +9,25 @@
 //!
 //! ∇Y is read from memory once, ∇Z is never written there. A block of rows is a block of the sums
 //! over the batch, so the order of additions is the one that is defined.
+//!
+//! Threads share out the outputs of a wave. Where W is small and the batch long they share out the batch:
+//! each takes a block of rows, with a ∇Z and sums of its own, and adds its sums to ∇W and ∇b when the
+//! block before is done.
 
 use trine_core::{Activation, Element, Error, K_BLOCK, Shape, Write};
 
 use crate::direct;
-use crate::elementwise::derive;
-use crate::gemm::Planned;
+use crate::elementwise::{close, derive};
+use crate::executor::{Team, useful_threads};
+use crate::gemm::{Planned, gemm};
 use crate::isa::Kernels;
 use crate::pack::Source;
 use crate::plan::{Blocking, line};
 use crate::problem::{Problem, Target, flips};
-use crate::product::{shared, useful_threads};
+use crate::product::Parts;
 use crate::scratch::Scratch;
-use crate::sums::column_sums;
-use crate::threads::{Shared, fork_ranges};
+use crate::sums::{self, column_sums};
+use crate::threads::{Cuts, Part, Shared, fork, fork_in_order};
 
 /// The operands of a backward pass, checked.
 #[derive(Clone, Copy, Debug)]
@@ -41,15 +46,6 @@ pub struct Sweep<E> {
     pub params_write: Write<E>,
 }
 
-/// How it runs.
-#[derive(Clone, Copy)]
-struct Means<E> {
-    blocking: Blocking,
-    threads: usize,
-    /// Scratch memory, and how much of it each thread has.
-    scratch: (*mut E, usize),
-}
-
 /// Computes what is asked for.
 ///
 /// # Errors
@@ -62,130 +58,230 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     v: V,
     s: &Sweep<E>,
     blocking: Blocking,
-    threads: usize,
+    team: Team<'_>,
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
-    let Shape { n, d, m } = s.shape;
-    let rooms = rooms(v, s, blocking, threads);
+    let work = s.shape.n.saturating_mul(s.shape.d).saturating_mul(s.shape.m);
+    let team = team.for_work(work, blocking.thresholds.thread_work);
+    let rooms = Rooms::new(v, s, blocking, team.threads);
     let room = scratch.get::<E>(rooms.total())?;
-    let Rooms { threads, wave, dz_room, each } = rooms;
-    let means = Means { blocking, threads, scratch: (room.wrapping_add(dz_room), each) };
-    for r in (0..n).step_by(wave.max(1)) {
-        let rows = wave.min(n - r);
-        let dz = if s.activation == Activation::Identity {
-            s.dy.at(r, 0)
+    let run = Run { v, s, blocking, team, rooms, room };
+    // SAFETY: the contract is the same, and the scratch memory is as `rooms` says.
+    unsafe {
+        if rooms.by_blocks {
+            run.blocks();
         } else {
-            let dz = Target { ptr: room, row: m, col: 1 };
-            // SAFETY: rows of ∇Y and of what was saved, and as many rows of scratch memory.
-            unsafe { apply_derivative(v, s, r, rows, dz, threads) };
-            dz.source()
-        };
-        // SAFETY: rows of the operands, within their shapes.
-        unsafe {
-            if let Some(dx) = s.dx {
-                let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
-                let p = p.part_of(flips(&dx, n, d));
-                shared(v, p, blocking, threads, means.scratch);
+            for r in (0..s.shape.n).step_by(rooms.rows.max(1)) {
+                run.wave(r, rooms.rows.min(s.shape.n - r));
             }
-            params(v, s, r, rows, dz, means);
+            if s.shape.n == 0 {
+                // Sums over nothing: only the outputs are touched.
+                run.wave(0, 0);
+            }
         }
-    }
-    if n == 0 {
-        // SAFETY: sums over nothing: only the outputs are touched.
-        unsafe { params(v, s, 0, 0, s.dy, means) };
     }
     Ok(())
 }
 
 /// Elements of scratch memory that a sweep needs.
 pub fn need<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> usize {
-    rooms(v, s, blocking, threads).total()
+    Rooms::new(v, s, blocking, threads).total()
+}
+
+/// Bytes of ∇W up to which each thread may have one of its own: half of a small L2.
+const OWN_SUMS: usize = 128 << 10;
+
+/// Whether threads share out the batch, a block of rows at a time: if ∇W is small, there are blocks enough,
+/// and the last ones leave few threads without.
+pub const fn by_blocks(Shape { n, d, m }: Shape, bytes: usize, threads: usize) -> bool {
+    let rounds = n.div_ceil(K_BLOCK).div_ceil(if threads > 1 { threads } else { 1 });
+    let places = rounds.saturating_mul(threads).saturating_mul(K_BLOCK);
+    threads > 1 && d.saturating_mul(m).saturating_mul(bytes) <= OWN_SUMS && n >= places - places / 8
 }
 
 /// How a sweep is cut, and its parts of the scratch memory.
+#[derive(Clone, Copy)]
 struct Rooms {
     threads: usize,
+    by_blocks: bool,
     /// Rows of the batch at a time.
-    wave: usize,
+    rows: usize,
     /// Elements for ∇Z.
-    dz_room: usize,
+    dz: usize,
+    /// Elements for the sums of a block, each thread's own.
+    sums: usize,
     /// Elements for the products of each thread.
     each: usize,
 }
 
 impl Rooms {
+    fn new<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> Self {
+        let Shape { n, d, m } = s.shape;
+        let work = n.saturating_mul(d).saturating_mul(m);
+        let threads = useful_threads(threads, work, blocking.thresholds.thread_work);
+        let by_blocks = (s.dw.is_some() || s.db.is_some()) && by_blocks(s.shape, E::BYTES, threads);
+        let rows = n.min(if by_blocks { K_BLOCK } else { threads.saturating_mul(K_BLOCK) });
+        let dz = if s.activation == Activation::Identity { 0 } else { line(rows.saturating_mul(m)) };
+        let sums = if by_blocks { line(d.saturating_mul(m).saturating_add(m)) } else { 0 };
+        let mut rooms = Rooms { threads, by_blocks, rows, dz, sums, each: 0 };
+        rooms.each = rooms.products(v, s, blocking);
+        rooms
+    }
+
+    /// The scratch memory that the products of some rows need on one thread. Fewer rows need no more
+    /// (see `gemm`).
+    fn products<V: Kernels<E>, E: Element>(self, v: V, s: &Sweep<E>, blocking: Blocking) -> usize {
+        let Shape { n, d, m } = s.shape;
+        let dz = if s.activation == Activation::Identity { s.dy } else { Source { row: m, col: 1, ..s.dy } };
+        let need = |p: Problem<E>| {
+            let p = p.oriented();
+            if direct::fits::<V, E>(&p, blocking) {
+                direct::scratch::<V, E>(&p)
+            } else {
+                Planned::new(v, p, blocking).scratch()
+            }
+        };
+        let dx = s.dx.map(|dx| {
+            let p = Problem::new((self.rows, d, m), dz, s.w.t(), dx, s.dx_write);
+            need(p.part_of(flips(&dx, n, d)))
+        });
+        let dw = s.dw.map(|dw| {
+            let dw = if self.by_blocks { Target { row: m, col: 1, ..dw } } else { dw };
+            need(Problem::new((d, m, self.rows), s.x.t(), dz, dw, s.params_write))
+        });
+        [dx, dw].into_iter().flatten().max().unwrap_or(0)
+    }
+
     fn total(&self) -> usize {
-        self.threads.saturating_mul(self.each).saturating_add(self.dz_room)
-    }
-}
-
-fn rooms<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> Rooms {
-    let Shape { n, d, m } = s.shape;
-    let multiply_adds = n.saturating_mul(d).saturating_mul(m);
-    let threads = useful_threads(threads, multiply_adds, blocking.thresholds.thread_work);
-    let wave = n.min(threads.saturating_mul(K_BLOCK));
-    let dz_room = if s.activation == Activation::Identity { 0 } else { line(wave.saturating_mul(m)) };
-    Rooms { threads, wave, dz_room, each: products_scratch(v, s, wave, blocking) }
-}
-
-/// The scratch memory that the products of one wave need on one thread. A wave of fewer rows needs
-/// no more (see `gemm`).
-fn products_scratch<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, rows: usize, blocking: Blocking) -> usize {
-    let Shape { n, d, m } = s.shape;
-    let dz = if s.activation == Activation::Identity { s.dy } else { Source { row: m, col: 1, ..s.dy } };
-    let need = |p: Problem<E>| {
-        let p = p.oriented();
-        if direct::fits::<V, E>(&p, blocking) {
-            direct::scratch::<V, E>(&p)
+        let Rooms { threads, by_blocks, dz, sums, each, .. } = *self;
+        if by_blocks {
+            threads.saturating_mul(dz.saturating_add(sums).saturating_add(each))
         } else {
-            Planned::new(v, p, blocking).scratch()
-        }
-    };
-    let dx = s
-        .dx
-        .map(|dx| need(Problem::new((rows, d, m), dz, s.w.t(), dx, s.dx_write).part_of(flips(&dx, n, d))));
-    let dw = s.dw.map(|dw| need(Problem::new((d, m, rows), s.x.t(), dz, dw, s.params_write)));
-    [dx, dw].into_iter().flatten().max().unwrap_or(0)
-}
-
-/// ∇Z for some rows.
-unsafe fn apply_derivative<V: Kernels<E>, E: Element>(
-    v: V,
-    s: &Sweep<E>,
-    r: usize,
-    rows: usize,
-    dz: Target<E>,
-    threads: usize,
-) {
-    let m = s.shape.m;
-    let operands = Shared((s, dz));
-    fork_ranges(rows, 1, threads, |_, from, to| {
-        let &(s, dz) = operands.get();
-        let sources = [s.dy.at(r + from, 0), s.saved.at(r + from, 0)];
-        // SAFETY: rows that no other thread writes.
-        unsafe { derive(v, s.activation, sources, dz.at(from, 0), to - from, m) };
-    });
-}
-
-/// ∇W and ∇b, the blocks of some rows of the batch, in order.
-unsafe fn params<V: Kernels<E>, E: Element>(
-    v: V,
-    s: &Sweep<E>,
-    r: usize,
-    rows: usize,
-    dz: Source<E>,
-    means: Means<E>,
-) {
-    let Shape { d, m, .. } = s.shape;
-    let write = if r == 0 { s.params_write } else { Write { add: true, ..s.params_write } };
-    // SAFETY: rows of the operands, within their shapes.
-    unsafe {
-        if let Some(dw) = s.dw {
-            let p = Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, dw, write);
-            shared(v, p, means.blocking, means.threads, means.scratch);
-        }
-        if let Some(db) = s.db {
-            column_sums(v, dz, (rows, m), db, write);
+            threads.saturating_mul(each).saturating_add(dz)
         }
     }
+}
+
+/// One sweep.
+#[derive(Clone, Copy)]
+struct Run<'r, V, E> {
+    v: V,
+    s: &'r Sweep<E>,
+    blocking: Blocking,
+    team: Team<'r>,
+    rooms: Rooms,
+    room: *mut E,
+}
+
+impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
+    /// `rows` rows of the batch from row `r` on, all threads at the same: first ∇Z, then the outputs.
+    unsafe fn wave(&self, r: usize, rows: usize) {
+        let Run { v, s, blocking, team, rooms, room } = *self;
+        let Shape { n, d, m } = s.shape;
+        let mut dz = s.dy.at(r, 0);
+        if s.activation != Activation::Identity {
+            let to = Target { ptr: room, row: m, col: 1 };
+            let operands = Shared((s, to));
+            fork(team, team.threads, |_, i| {
+                let &(s, to) = operands.get();
+                let part =
+                    Cuts { size: (rows, m), unit: (1, V::LANES), weight: (1, 1) }.part(i, team.threads);
+                // SAFETY: a part that no other thread writes.
+                unsafe { derivative(v, s, r, part, to) };
+            });
+            dz = to.source();
+        }
+        let write = if r == 0 { s.params_write } else { Write { add: true, ..s.params_write } };
+        let dx = s.dx.map(|dx| {
+            let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
+            Parts::new(p.part_of(flips(&dx, n, d)).oriented(), team.threads)
+        });
+        let dw = s.dw.map(|dw| {
+            let p = Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, dw, write);
+            Parts::new(p.oriented(), team.threads)
+        });
+        let dx_parts = dx.map_or(0, |dx| dx.number);
+        let products = dx_parts + dw.map_or(0, |dw| dw.number);
+        // ∇b in whole runs of vectors.
+        let run = sums::WIDE * V::LANES;
+        let db_parts = s.db.map_or(0, |_| team.threads.min(m.div_ceil(run)));
+        let operands = Shared((dx, dw, s.db, dz, room.wrapping_add(rooms.dz)));
+        fork(team, products + db_parts, |member, i| {
+            let &(dx, dw, db, dz, room) = operands.get();
+            let scratch = (room.wrapping_add(member * rooms.each), rooms.each);
+            // SAFETY: a part of an output that no other thread writes, and scratch memory of this thread's own.
+            unsafe {
+                if let (Some(dx), true) = (dx, i < dx_parts) {
+                    dx.run(v, i, blocking, scratch);
+                } else if let (Some(dw), true) = (dw, i < products) {
+                    dw.run(v, i - dx_parts, blocking, scratch);
+                } else if let Some(db) = db {
+                    let cuts = Cuts { size: (1, m), unit: (1, run), weight: (1, 1) };
+                    let (from, to) = cuts.part(i - products, db_parts).cols;
+                    column_sums(v, dz.at(0, from), (rows, to - from), db.wrapping_add(from), write);
+                }
+            }
+        });
+    }
+
+    /// All of the batch, a block of rows for each thread at a time.
+    unsafe fn blocks(&self) {
+        let Run { v, s, blocking, team, rooms, room } = *self;
+        let Shape { n, d, m } = s.shape;
+        let operands = Shared((s, room));
+        let own = |member: usize, room: *mut E| {
+            let dz = room.wrapping_add(member * (rooms.dz + rooms.sums + rooms.each));
+            let sums = Target { ptr: dz.wrapping_add(rooms.dz), row: m, col: 1 };
+            (Target { ptr: dz, row: m, col: 1 }, sums, sums.ptr.wrapping_add(rooms.sums))
+        };
+        let begin = |member, i: usize| {
+            let &(s, room) = operands.get();
+            let (to, sums, products) = own(member, room);
+            let (r, rows) = (i * K_BLOCK, K_BLOCK.min(n - i * K_BLOCK));
+            let scratch = (products, rooms.each);
+            let mut dz = s.dy.at(r, 0);
+            // SAFETY: rows of the batch that no other thread works on, and scratch memory of this thread's own.
+            unsafe {
+                if s.activation != Activation::Identity {
+                    derivative(v, s, r, Part { rows: (0, rows), cols: (0, m) }, to);
+                    dz = to.source();
+                }
+                if let Some(dx) = s.dx {
+                    let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
+                    gemm(v, p.part_of(flips(&dx, n, d)), blocking, scratch);
+                }
+                if s.dw.is_some() {
+                    let p = Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, sums, Write::REPLACE);
+                    gemm(v, p, blocking, scratch);
+                }
+                if s.db.is_some() {
+                    column_sums(v, dz, (rows, m), sums.at(d, 0).ptr, Write::REPLACE);
+                }
+            }
+        };
+        let end = |member, i| {
+            let &(s, room) = operands.get();
+            let (_, sums, _) = own(member, room);
+            let write = if i == 0 { s.params_write } else { Write { add: true, ..s.params_write } };
+            // SAFETY: only one thread is here at a time, and its sums are complete.
+            unsafe {
+                if let Some(dw) = s.dw {
+                    close(v, sums.source(), dw, (d, m), write);
+                }
+                if let Some(db) = s.db {
+                    let db = Target { ptr: db, row: m, col: 1 };
+                    close(v, sums.at(d, 0).source(), db, (1, m), write);
+                }
+            }
+        };
+        fork_in_order(team, n.div_ceil(K_BLOCK), begin, end);
+    }
+}
+
+/// ∇Z for a part of the rows from row `r` of the batch on.
+unsafe fn derivative<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, r: usize, part: Part, dz: Target<E>) {
+    let Part { rows: (from, to), cols: (left, right) } = part;
+    let sources = [s.dy, s.saved].map(|source| source.at(r + from, left));
+    // SAFETY: the caller says that they can be read, and written.
+    unsafe { derive(v, s.activation, sources, dz.at(from, left), to - from, right - left) };
 }

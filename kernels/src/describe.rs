@@ -4,9 +4,9 @@ use core::fmt;
 
 use trine_core::{Element, K_BLOCK, Shape};
 
+use crate::executor::useful_threads;
 use crate::isa::Isa;
 use crate::plan::{Access, Blocking, Loops, Order, Product, Tile};
-use crate::product::useful_threads;
 use crate::scratch::{Op, elements};
 
 /// How an engine computes one operation on a layer with row-major operands. Its `Display` is

@@ -2,7 +2,7 @@
 
 use core::array::from_fn;
 
-use trine_core::{Activation, Element};
+use trine_core::{Activation, Element, Write};
 
 use crate::isa::Kernels;
 use crate::pack::Source;
@@ -85,6 +85,44 @@ pub unsafe fn derive<V: Kernels<E>, E: Element>(
             #[inline(always)]
             |[dy, saved]| act!().backward(v, dy, saved)
         ))
+    }
+}
+
+/// The end of a block of sums: `C = alpha·S`, or `C = F(alpha, S, C)`.
+///
+/// # Safety
+/// S can be read and C read and written as rows × cols.
+pub unsafe fn close<V: Kernels<E>, E: Element>(
+    v: V,
+    sums: Source<E>,
+    c: Target<E>,
+    (rows, cols): (usize, usize),
+    write: Write<E>,
+) {
+    let alpha = v.splat(write.alpha);
+    // SAFETY: the contract is the same.
+    unsafe {
+        if write.add {
+            map_rows(
+                v,
+                [sums, c.source()],
+                c,
+                rows,
+                cols,
+                #[inline(always)]
+                |[p, old]| v.mul_add(alpha, p, old),
+            );
+        } else {
+            map_rows(
+                v,
+                [sums],
+                c,
+                rows,
+                cols,
+                #[inline(always)]
+                |[p]| v.mul(alpha, p),
+            );
+        }
     }
 }
 

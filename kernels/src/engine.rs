@@ -8,6 +8,7 @@ use trine_core::{
 use crate::backward::{Sweep, need, sweep};
 use crate::describe::Plan;
 use crate::dispatch::{Dispatch, Job, Token};
+use crate::executor::{Executor, Team};
 
 use crate::isa::{Isa, Kernels};
 use crate::pack::Source;
@@ -24,7 +25,7 @@ use crate::tuning::Tuning;
 #[derive(Debug)]
 pub struct Engine<'s> {
     token: Token,
-    threads: usize,
+    threads: Threads<'s>,
     /// For elements of 4 and of 8 bytes.
     blocking: [Blocking; 2],
     scratch: Scratch<'s>,
@@ -86,16 +87,28 @@ impl<'s> Engine<'s> {
 
     fn assemble(token: Token, caches: Caches, scratch: Scratch<'s>) -> Self {
         let blocking = [4, 8].map(|bytes| Blocking::for_caches(caches, token.isa(), bytes));
-        Engine { token, threads: 1, blocking, scratch }
+        Engine { token, threads: Threads::Alone, blocking, scratch }
     }
 
-    /// The same engine with at most this many threads, of the rayon pool it is called in. Small
-    /// layers use fewer.
-    #[cfg(feature = "rayon")]
+    /// The same engine with at most this many threads, the caller's own and others that live as long as the
+    /// engine ([`Pool`](crate::Pool)). Small layers use fewer.
+    #[cfg(feature = "std")]
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
-        self.threads = threads.max(1);
+        self.threads = match threads {
+            0 | 1 => Threads::Alone,
+            _ => Threads::Own(crate::Pool::new(threads)),
+        };
         self
+    }
+
+    /// The same engine on the threads of an executor, which several engines may share.
+    #[must_use]
+    pub fn with_executor<'e>(self, executor: &'e dyn Executor) -> Engine<'e>
+    where
+        's: 'e,
+    {
+        Engine { threads: Threads::Lent(executor), ..self }
     }
 
     /// The same engine with other blocks: for tests, and for who has measured better ones.
@@ -126,7 +139,7 @@ impl<'s> Engine<'s> {
 
     /// The most threads it uses.
     pub fn threads(&self) -> usize {
-        self.threads
+        self.threads.team().threads
     }
 
     /// The blocks it works with.
@@ -136,14 +149,36 @@ impl<'s> Engine<'s> {
 
     /// How it computes `op` on an n×d×m layer with row-major operands.
     pub fn plan<E: Element>(&self, op: Op, n: usize, d: usize, m: usize) -> Plan {
-        Plan::new::<E>(self.isa(), op, Shape { n, d, m }, self.threads, self.blocking::<E>())
+        Plan::new::<E>(self.isa(), op, Shape { n, d, m }, self.threads(), self.blocking::<E>())
     }
 
     /// Does the work on the unit.
     #[inline(always)]
     fn execute<E: Supported>(&mut self, work: Work<'_, E>) -> Result<(), Error> {
-        let (blocking, threads) = (&self.blocking[usize::from(E::BYTES > 4)], self.threads);
-        E::compute(self.token, work, Means { blocking, threads, scratch: &mut self.scratch })
+        let (blocking, team) = (&self.blocking[usize::from(E::BYTES > 4)], self.threads.team());
+        E::compute(self.token, work, Means { blocking, team, scratch: &mut self.scratch })
+    }
+}
+
+/// Whose threads an engine works on.
+#[derive(Debug)]
+enum Threads<'s> {
+    Alone,
+    Lent(&'s dyn Executor),
+    #[cfg(feature = "std")]
+    Own(crate::Pool),
+}
+
+impl Threads<'_> {
+    #[inline(always)]
+    fn team(&self) -> Team<'_> {
+        let executor: &dyn Executor = match self {
+            Threads::Alone => return Team { threads: 1, work: 0, executor: None },
+            Threads::Lent(executor) => *executor,
+            #[cfg(feature = "std")]
+            Threads::Own(pool) => pool,
+        };
+        Team { threads: executor.threads().max(1), work: 0, executor: Some(executor) }
     }
 }
 
@@ -160,7 +195,7 @@ pub enum Work<'w, E> {
 #[derive(Debug)]
 pub struct Means<'e, 's> {
     blocking: &'e Blocking,
-    threads: usize,
+    team: Team<'e>,
     scratch: &'e mut Scratch<'s>,
 }
 
@@ -170,22 +205,22 @@ impl<E: Element> Job<E> for Bound<'_, '_, '_, E> {
     type Output = Result<(), Error>;
     #[inline(always)]
     fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
-        let Bound(work, Means { blocking, threads, scratch }) = self;
+        let Bound(work, Means { blocking, team, scratch }) = self;
         let blocking = *blocking;
         // SAFETY: made in this file from views that fit each other; a step's gradient is complete
         // before the weights it reads are updated.
         unsafe {
             match work {
-                Work::Product(problem) => product(v, *problem, blocking, threads, scratch),
-                Work::Sweep(s) => sweep(v, s, blocking, threads, scratch),
+                Work::Product(problem) => product(v, *problem, blocking, team, scratch),
+                Work::Sweep(s) => sweep(v, s, blocking, team, scratch),
                 Work::Step(gradient, update) => {
                     // Scratch memory for both, or nothing is written.
-                    let first = gradient.map_or(0, |s| need(v, s, blocking, threads));
-                    scratch.get::<E>(first.max(need(v, update, blocking, threads)))?;
+                    let first = gradient.map_or(0, |s| need(v, s, blocking, team.threads));
+                    scratch.get::<E>(first.max(need(v, update, blocking, team.threads)))?;
                     if let Some(gradient) = gradient {
-                        sweep(v, gradient, blocking, threads, scratch)?;
+                        sweep(v, gradient, blocking, team, scratch)?;
                     }
-                    sweep(v, update, blocking, threads, scratch)
+                    sweep(v, update, blocking, team, scratch)
                 }
             }
         }

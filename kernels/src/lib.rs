@@ -14,8 +14,8 @@
 //! → `pack` → `microkernel` → `elementwise` (activations)
 //!
 //! # Features
-//! - `std` (default): run-time detection of the instruction set, and an engine that owns its scratch memory.
-//! - `rayon`: threads, as many as the caller says.
+//! - `std` (default): run-time detection of the instruction set, an engine that owns its scratch memory, threads.
+//! - `rayon`: rayon's threads in place of the engine's own ([`Rayon`]).
 //! - `gemm`: the same layer on the `gemm` crate, as a peer and an oracle.
 //!
 //! Without `std` nothing is allocated: [`Engine::with_scratch`] works on the caller's memory, and
@@ -37,6 +37,7 @@ mod direct;
 mod dispatch;
 mod elementwise;
 mod engine;
+mod executor;
 mod gemm;
 #[cfg(feature = "gemm")]
 mod gemm_crate;
@@ -45,6 +46,8 @@ mod microkernel;
 mod pack;
 pub mod peak;
 mod plan;
+#[cfg(feature = "std")]
+mod pool;
 mod problem;
 mod product;
 mod registry;
@@ -63,10 +66,15 @@ pub use composed::{Composed, Multiply};
 pub use describe::Plan;
 pub use dispatch::{Dispatch, Token};
 pub use engine::{Engine, Supported};
+pub use executor::Executor;
+#[cfg(feature = "rayon")]
+pub use executor::Rayon;
 #[cfg(feature = "gemm")]
 pub use gemm_crate::{GemmCrate, GemmProduct};
 pub use isa::Isa;
 pub use plan::{Blocking, Caches, Packing};
+#[cfg(feature = "std")]
+pub use pool::Pool;
 pub use registry::{Kernel, main_kernel, registry};
 pub use scratch::{Line, Op, scratch_len};
 pub use trine_core::{

@@ -1,35 +1,17 @@
-//! A product on some threads: cut along the longer side of the output, so that what all threads
-//! read is the smaller operand.
+//! A product on some threads, each of which has a part of the output.
 
 use trine_core::{Element, Error};
 
 use crate::direct;
+use crate::executor::Team;
 use crate::gemm::{Planned, gemm};
 use crate::isa::Kernels;
 use crate::plan::{Blocking, Tile};
 use crate::problem::Problem;
 use crate::scratch::Scratch;
-use crate::threads::{Shared, fork_ranges};
+use crate::threads::{Cuts, Shared, fork};
 
-/// How many of `threads` a product is worth, if each has to bring so many multiply-adds.
-pub const fn useful_threads(threads: usize, multiply_adds: usize, thread_work: usize) -> usize {
-    let worth = multiply_adds / thread_work;
-    if worth < 1 || threads < 1 {
-        1
-    } else if worth < threads {
-        worth
-    } else {
-        threads
-    }
-}
-
-/// How many of `threads` this product is worth.
-fn worth<E: Element>(p: &Problem<E>, threads: usize, blocking: Blocking) -> usize {
-    let multiply_adds = p.m.saturating_mul(p.n).saturating_mul(p.k);
-    useful_threads(threads, multiply_adds, blocking.thresholds.thread_work)
-}
-
-/// Computes it on at most `threads` threads.
+/// Computes it on at most the threads of a team.
 ///
 /// # Errors
 /// [`Error::Scratch`]; nothing has been written then.
@@ -42,7 +24,7 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     v: V,
     p: Problem<E>,
     blocking: Blocking,
-    threads: usize,
+    team: Team<'_>,
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
     let oriented = p.oriented();
@@ -52,44 +34,53 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
         unsafe { direct::run(v, &oriented, room) };
         return Ok(());
     }
-    let threads = if threads > 1 { worth(&p, threads, blocking) } else { 1 };
+    let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
     let planned = Planned::new(v, oriented, blocking);
     let each = planned.scratch();
-    let room = scratch.get::<E>(threads.saturating_mul(each))?;
+    let room = scratch.get::<E>(team.threads.saturating_mul(each))?;
     // SAFETY: the contract is the same, and each thread has the scratch memory that the whole needs: a part needs no more (see `gemm`).
     unsafe {
-        if threads <= 1 {
+        if team.threads <= 1 {
             planned.run(room);
         } else {
-            shared(v, p, blocking, threads, (room, each));
+            let parts = Parts::new(oriented, team.threads);
+            let operands = Shared((parts, room));
+            fork(team, parts.number, |member, i| {
+                let &(parts, room) = operands.get();
+                parts.run(v, i, blocking, (room.add(member * each), each));
+            });
         }
     }
     Ok(())
 }
 
-/// The same with scratch memory at hand: `each` elements for each thread.
-///
-/// # Safety
-/// As for [`product`]; `each` is at least what [`Planned::scratch`] says of the whole.
-pub unsafe fn shared<V: Kernels<E>, E: Element>(
-    v: V,
-    p: Problem<E>,
-    blocking: Blocking,
-    threads: usize,
-    (scratch, each): (*mut E, usize),
-) {
-    let threads = worth(&p, threads, blocking);
-    if threads <= 1 {
-        // SAFETY: the contract is the same.
-        return unsafe { gemm(v, p, blocking, (scratch, each)) };
+/// A product in parts for threads.
+#[derive(Clone, Copy)]
+pub struct Parts<E: Element> {
+    whole: Problem<E>,
+    pub number: usize,
+}
+
+impl<E: Element> Parts<E> {
+    /// A product in its best orientation, for so many threads.
+    pub fn new(whole: Problem<E>, threads: usize) -> Self {
+        Parts { whole, number: threads }
     }
-    let by_rows = p.m > p.n;
-    let (side, grain) = if by_rows { (p.m, Tile::of(V::ISA, E::BYTES).mr) } else { (p.n, V::LANES) };
-    let shared = Shared((p, scratch));
-    fork_ranges(side, grain, threads, |i, from, to| {
-        let &(p, scratch) = shared.get();
-        let part = if by_rows { p.rows(from, to) } else { p.cols(from, to) };
+
+    /// Computes part `i`.
+    ///
+    /// # Safety
+    /// As for [`product`]; nobody else computes this part, and the scratch memory is what
+    /// [`Planned::scratch`] says of the whole.
+    pub unsafe fn run<V: Kernels<E>>(self, v: V, i: usize, blocking: Blocking, scratch: (*mut E, usize)) {
+        let p = self.whole;
+        // Who writes long sums reads more than it writes; a B by columns costs most to read.
+        let weight = if p.b.col != 1 { (4, 1) } else { (1, 1 + 256 / p.k.max(1)) };
+        // Tiles of rows are as equal as can be, whatever their number.
+        let unit = ((Tile::of(V::ISA, E::BYTES).mr / 4).max(1), V::LANES);
+        let part = Cuts { size: (p.m, p.n), unit, weight }.part(i, self.number);
+        let p = p.rows(part.rows.0, part.rows.1).cols(part.cols.0, part.cols.1);
         // SAFETY: a part of the output that no other thread writes, and scratch memory of this thread's own.
-        unsafe { gemm(v, part, blocking, (scratch.add(i * each), each)) };
-    });
+        unsafe { gemm(v, p, blocking, scratch) };
+    }
 }

@@ -4,6 +4,7 @@ use core::mem::MaybeUninit;
 
 use trine_core::{Element, Error, Shape};
 
+use crate::backward::by_blocks;
 use crate::isa::Isa;
 use crate::plan::{Blocking, Caches, at_least, at_most, gemm_scratch, line};
 
@@ -49,8 +50,10 @@ pub(crate) const fn elements(
     threads: usize,
 ) -> usize {
     use trine_core::K_BLOCK;
-    // A sweep takes a block of the batch for each thread at a time.
-    let wave = at_most(n, threads.saturating_mul(K_BLOCK));
+    // A sweep takes a block of the batch for each thread at a time: all together, or each one for itself.
+    let sweeps = !matches!(op, Op::Forward | Op::GradInput);
+    let by_blocks = sweeps && by_blocks(Shape { n, d, m }, bytes, threads);
+    let wave = at_most(n, if by_blocks { K_BLOCK } else { threads.saturating_mul(K_BLOCK) });
     let each = match op {
         Op::Forward => gemm_scratch(n, m, d, isa, blocking, bytes),
         Op::GradInput => gemm_scratch(n, d, m, isa, blocking, bytes),
@@ -61,6 +64,10 @@ pub(crate) const fn elements(
         }
     };
     let dz = if matches!(op, Op::Backward | Op::Step) { line(wave.saturating_mul(m)) } else { 0 };
+    if by_blocks {
+        let sums = line(d.saturating_mul(m).saturating_add(m));
+        return threads.saturating_mul(each.saturating_add(dz).saturating_add(sums));
+    }
     threads.saturating_mul(each).saturating_add(dz)
 }
 

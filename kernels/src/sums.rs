@@ -13,7 +13,7 @@ use crate::isa::Kernels;
 use crate::pack::Source;
 
 /// Vectors of columns whose sums are in registers: enough to hide the latency of an addition.
-const WIDE: usize = 8;
+pub const WIDE: usize = 8;
 
 /// `db = alpha·Σ dz` or `db += alpha·Σ dz`.
 ///

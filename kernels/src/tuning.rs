@@ -36,7 +36,7 @@ pub struct Thresholds {
     pub slice: usize,
     /// Multiply-adds up to which a product is computed where its operands lie, without a plan.
     pub small: usize,
-    /// Multiply-adds that a thread has to bring.
+    /// Multiply-adds below which a second thread costs more than it brings, if it is awake.
     pub thread_work: usize,
 }
 
@@ -52,7 +52,7 @@ impl Thresholds {
             slice_bytes: 2 * caches.l1,
             slice: 16,
             small: 1 << 17,
-            thread_work: 1 << 20,
+            thread_work: 1 << 17,
         }
     }
 }

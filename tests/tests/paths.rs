@@ -146,9 +146,7 @@ fn threads_copy_and_slice_for_themselves() {
     let cases = cases.map(|(op, n, d, m, blocks, order)| {
         ordered(Case { blocks, threads: 2, ..Case::plain(op, n, d, m) }, &[(Role::X, order)])
     });
-    // At the same time, however few cores there are.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
-    pool.install(|| hold_on(cases, EXACT));
+    hold_on(cases, EXACT);
 }
 
 /// Little to do for each row: one call of a kernel for several microtiles of them, with every kind of initial value,
