@@ -4,7 +4,7 @@ use trine_core::{Error, Fused, Reference, Rounding, Unfused};
 use trine_kernels::{Choice, Engine, Isa, Supported, Tuning};
 use trine_tests::property::{hold_on, hold_on_random, isas, rounding};
 use trine_tests::values::mix;
-use trine_tests::{Blocks, Case, Op, agree};
+use trine_tests::{Blocks, Case, Memory, Op, agree};
 
 /// Below, at and above what a plan would choose, and what makes no sense at all.
 const VALUES: [usize; 16] = [0, 1, 2, 3, 5, 7, 16, 17, 40, 100, 512, 513, 4096, 1 << 16, 1 << 20, usize::MAX];
@@ -81,4 +81,26 @@ fn an_engine_takes_what_a_tuning_chooses_and_keeps_the_rest() {
     assert_eq!(engine.blocking::<f32>(), before.0);
     let expected = Choice::Slice.with(Choice::Nc.with(before.1, 72), 1);
     assert_eq!(engine.blocking::<f64>(), expected);
+}
+
+/// The first strip of columns copies A, whole vectors of it: where there was no whole one, what lies behind the rows
+/// of C was written.
+#[test]
+fn a_is_not_copied_by_a_partial_strip() {
+    let text = |isa: Isa| {
+        let choices =
+            |element| format!("{element} copy-a-bytes 0\n{element} copy-a-strips 0\n{element} small 0\n");
+        format!("trine-tuning 1\nisa {isa}\n{}{}", choices("f32"), choices("f64"))
+    };
+    for isa in isas() {
+        let tuning = text(isa).parse().expect("well formed");
+        let case = Case { memory: Memory::GuardBehind, ..Case::plain(Op::GradParams, 40, 30, 13) };
+        let mut engine = Engine::with_isa(isa).expect("available").with_tuning(&tuning).expect("of this set");
+        let found = case.run::<f32, _>(&mut engine);
+        let expected = match rounding::<f32, _>(&mut engine) {
+            Rounding::Fused => case.run::<f32, _>(&mut Reference(Fused)),
+            Rounding::Unfused => case.run::<f32, _>(&mut Reference(Unfused)),
+        };
+        agree(&found, &expected).expect("the reference's bits");
+    }
 }

@@ -96,6 +96,8 @@ pub struct Judged {
     pub now: f64,
     /// How they differ.
     pub change: Change,
+    /// How it differs against the reference of which the change is known best.
+    pub certain: Change,
 }
 
 /// Against the reference that speaks most for the row: a change of the engine shows against all of them, one of
@@ -105,15 +107,15 @@ fn lenient(before: &Samples, now: &Samples, row: usize) -> Option<Judged> {
         let before = before[row].get(reference)?;
         let change = change(before, now);
         let (before, now) = (super::statistics::centre(before), super::statistics::centre(now));
-        Some(Judged { verdict: Verdict::Same, reference: reference.clone(), before, now, change })
+        let (verdict, reference, certain) = (Verdict::Same, reference.clone(), change);
+        Some(Judged { verdict, reference, before, now, change, certain })
     });
-    // The least certain chance goes with the least change.
     let all: Vec<Judged> = changes.collect();
-    let chance = all.iter().map(|judged| judged.change.chance).fold(0.0, f64::max);
-    let all = all.into_iter();
-    let mut least = all.min_by(|a, b| a.change.estimate.total_cmp(&b.change.estimate))?;
-    least.change.chance = chance;
-    Some(least)
+    let width = |judged: &&Judged| judged.change.high - judged.change.low;
+    // Chosen by its width and not by what it says.
+    let certain = all.iter().min_by(|a, b| width(a).total_cmp(&width(b)))?.change;
+    let least = all.into_iter().min_by(|a, b| a.change.estimate.total_cmp(&b.change.estimate))?;
+    Some(Judged { certain, ..least })
 }
 
 /// Compares all rows with a baseline.
@@ -141,12 +143,12 @@ pub fn judge(before: &Samples, source: &mut dyn Source, rule: Rule) -> Result<Ve
     let again = gather(source, count, suspicious.clone(), (2 * least, 2 * most), precision)?;
     let chances = suspicious.iter().map(|&row| {
         judged[row] = lenient(before, &again, row).ok_or_else(missing)?;
-        Ok(judged[row].change.chance)
+        Ok(judged[row].certain.chance)
     });
     let chances: Vec<f64> = chances.collect::<Result<_, Failure>>()?;
     for (&row, certain) in suspicious.iter().zip(holm(&chances, rule.level)) {
-        let Judged { change, verdict, .. } = &mut judged[row];
-        let slower = certain && change.estimate > rule.least && change.low > rule.least / 2.0;
+        let Judged { change, certain: known, verdict, .. } = &mut judged[row];
+        let slower = certain && change.estimate > rule.least && known.low > rule.least / 2.0;
         *verdict = if slower { Verdict::Slower } else { Verdict::Cleared };
     }
     for (row, one) in judged.iter_mut().enumerate() {

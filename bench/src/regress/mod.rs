@@ -171,7 +171,7 @@ fn report(rows: &[Row], judged: &[Judged], rule: Rule) -> Result<(), Failure> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&row| judged[row].verdict == Verdict::Slower);
     for row in order {
-        let Judged { verdict, reference, before, now, change } = &judged[row];
+        let Judged { verdict, reference, before, now, change, .. } = &judged[row];
         let percent = |logarithm: f64| 100.0 * logarithm.exp_m1();
         let word = match verdict {
             Verdict::Same => "",

@@ -1,5 +1,5 @@
-//! No clock: the numbers are those that were recorded on a shared machine (`data/regress.json`: one number of each
-//! process, in the order in which they ran, a long row while others computed too), or drawn by a noise that is worse.
+//! No clock: the numbers were recorded (`data/regress.json`: AMD EPYC, two shared cores, AVX-512, 2026-11-24, one
+//! number of each of 56 processes, in the order in which they ran), or are drawn by a noise that is worse.
 
 use trine_core::Rng;
 
