@@ -166,6 +166,6 @@ mod tests {
     #[test]
     fn many_tests_are_no_better_than_one() {
         assert_eq!(holm(&[0.004, 0.5, 0.012, 0.03], 0.04), [true, false, true, false]);
-        assert_eq!(holm(&[], 0.04), []);
+        assert!(holm(&[], 0.04).is_empty());
     }
 }
