@@ -34,7 +34,16 @@ use crate::view::{Layout, MatMut, MatRef};
 
 /// How many products are added before a partial sum is closed. Part of the contract: changing
 /// it changes results.
+#[cfg(not(trine_free_order))]
 pub const K_BLOCK: usize = 512;
+
+/// Another length of blocks, `TRINE_K_BLOCK` at compile time: only to measure what the fixed one costs. Results
+/// have other bits.
+#[cfg(trine_free_order)]
+pub const K_BLOCK: usize = match usize::from_str_radix(env!("TRINE_K_BLOCK"), 10) {
+    Ok(length) => length,
+    Err(_) => panic!("TRINE_K_BLOCK is no number"),
+};
 
 /// How a product meets what is already there: `out = alpha·product` or `out += alpha·product`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -27,8 +27,11 @@ pub struct Row {
 /// The sum of a kernel's own rows: one block, so that nearly all of the call is the kernel.
 const LONG: usize = 512;
 
+/// A way in a word, an operation, n, d and m, and words of the plan.
+type Way = (&'static str, Op, (usize, usize, usize), &'static str);
+
 /// What makes the plan go each way on the assumed caches, with f32 or f64 elements, and how its words say so.
-const WAYS: [(&str, Op, (usize, usize, usize), &str); 14] = [
+const WAYS: [Way; 14] = [
     ("small", Op::Forward, (16, 64, 10), "read where it is"),
     ("edges", Op::Forward, (37, 53, 41), "read where it is"),
     ("edges, W turned", Op::GradInput, (37, 53, 41), "transposed"),
