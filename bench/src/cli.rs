@@ -34,7 +34,7 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct EngineArgs {
-    /// Instruction sets, separated by commas: portable, avx2, avx512, neon [default: the best; check: all]
+    /// Instruction sets, separated by commas: portable, sse2, avx2, avx512, neon [default: the best; check: all]
     #[arg(
         long,
         global = true,

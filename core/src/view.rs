@@ -38,7 +38,7 @@ impl Layout {
     /// Whether two different elements share a place. Exact: `i·rs = j·cs` has its smallest
     /// solution at `i = cs/g, j = rs/g` with `g = gcd(rs, cs)`.
     #[inline]
-    const fn overlaps(&self) -> bool {
+    pub const fn overlaps(&self) -> bool {
         if self.rows == 0 || self.cols == 0 {
             return false;
         }

@@ -32,17 +32,27 @@ use crate::threads::{Cuts, Part, Shared, fork, fork_in_order};
 /// The operands of a backward pass, checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep<E> {
+    /// The sides of the layer.
     pub shape: Shape,
+    /// Input, n×d.
     pub x: Source<E>,
+    /// Weights, d×m. Read for ∇X only.
     pub w: Source<E>,
+    /// Gradient of the output, n×m.
     pub dy: Source<E>,
+    /// The activation of the forward pass.
     pub activation: Activation,
     /// Y or Z; ∇Y itself where the activation needs neither.
     pub saved: Source<E>,
+    /// ∇X, n×d.
     pub dx: Option<Target<E>>,
+    /// How ∇X is written.
     pub dx_write: Write<E>,
+    /// ∇W, d×m.
     pub dw: Option<Target<E>>,
+    /// ∇b, m values.
     pub db: Option<*mut E>,
+    /// How ∇W and ∇b are written.
     pub params_write: Write<E>,
 }
 

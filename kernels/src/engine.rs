@@ -13,8 +13,9 @@ use crate::executor::{Executor, Team};
 use crate::isa::{Isa, Kernels};
 use crate::pack::Source;
 use crate::plan::{Blocking, Caches};
-use crate::problem::{Problem, Start, Target, flips};
+use crate::problem::{Problem, Target};
 use crate::product::product;
+use crate::raw;
 use crate::scratch::{Line, Op, Scratch};
 
 /// Computes layers on one instruction set. Owns or borrows its scratch memory and nothing else.
@@ -157,8 +158,11 @@ impl<'s> Engine<'s> {
     }
 
     /// Does the work on the unit.
+    ///
+    /// # Safety
+    /// The operands are as `raw` says.
     #[inline(always)]
-    fn execute<E: Supported>(&mut self, work: Work<'_, E>) -> Result<(), Error> {
+    pub(crate) unsafe fn execute<E: Supported>(&mut self, work: Work<'_, E>) -> Result<(), Error> {
         let (blocking, team) = (self.blocking::<E>(), self.threads.team());
         E::compute(self.token, work, Means { blocking, team, scratch: &mut self.scratch })
     }
@@ -210,8 +214,8 @@ impl<E: Element> Job<E> for Bound<'_, '_, '_, E> {
     #[inline(always)]
     fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
         let Bound(work, Means { blocking, team, scratch }) = self;
-        // SAFETY: made in this file from views that fit each other; a step's gradient is complete
-        // before the weights it reads are updated.
+        // SAFETY: who made the work says so (`execute`); a step's gradient is complete before the weights it
+        // reads are updated.
         unsafe {
             match work {
                 Work::Product(problem) => product(v, *problem, blocking, team, scratch),
@@ -286,23 +290,10 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
     fn forward_with(&mut self, forward: Forward<'_, E>) -> Result<(), Error> {
         let shape = forward.check()?;
         let Forward { x, w, bias, activation, y, z } = forward;
-        let y = target(y);
-        let has_z = z.is_some();
-        let c = z.map_or(y, target);
-        let problem = Problem {
-            m: shape.n,
-            n: shape.m,
-            k: shape.d,
-            a: source(x),
-            b: source(w),
-            start: bias.map_or(Start::Nothing, |bias| Start::PerColumn(bias.as_ptr())),
-            alpha: E::ONE,
-            activation,
-            y: has_z.then_some(y),
-            c,
-            flip: flips(&c, shape.n, shape.m),
-        };
-        self.execute(Work::Product(&problem))
+        let bias = bias.map(<[E]>::as_ptr);
+        let (x, w, y, z) = (source(x), source(w), target(y), z.map(target));
+        // SAFETY: views that fit each other, the written ones exclusive.
+        unsafe { self.forward_raw(raw::Forward { shape, x, w, bias, activation, y, z }) }
     }
 
     fn matmul(
@@ -313,8 +304,8 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
         write: Write<E>,
     ) -> Result<(), Error> {
         let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
-        let work = Problem::new((shape.n, shape.m, shape.d), source(a), source(b), target(c), write);
-        self.execute(Work::Product(&work))
+        // SAFETY: views that fit each other, the written one exclusive.
+        unsafe { self.matmul_raw(shape, target(c), source(a), source(b), write) }
     }
 
     fn grad_params(
@@ -328,7 +319,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
         let lengths = db.as_ref().map(|db| db.len());
         let shape = linear::check_grad_params(dw.layout(), lengths, x.layout(), dz.layout())?;
         let (x, dz) = (source(x), source(dz));
-        let work = Sweep {
+        let work = raw::Backward {
             shape,
             x,
             w: x,
@@ -341,13 +332,14 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             db: db.map(<[E]>::as_mut_ptr),
             params_write: write,
         };
-        self.execute(Work::Sweep(&work))
+        // SAFETY: views that fit each other, the written ones exclusive; W is not read without ∇X.
+        unsafe { self.backward_raw(&work) }
     }
 
     fn backward(&mut self, given: Backward<'_, E>, wanted: Gradients<'_, E>) -> Result<(), Error> {
         let shape = given.check(&wanted)?;
         let dy = source(given.dy);
-        let work = Sweep {
+        let work = raw::Backward {
             shape,
             x: source(given.x),
             w: source(given.w),
@@ -360,29 +352,29 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             db: wanted.db.map(<[E]>::as_mut_ptr),
             params_write: wanted.params_write,
         };
-        self.execute(Work::Sweep(&work))
+        // SAFETY: views that fit each other, the written ones exclusive.
+        unsafe { self.backward_raw(&work) }
     }
 
     fn backward_step(&mut self, step: Step<'_, E>) -> Result<(), Error> {
         let shape = step.check()?;
         let Step { x, w, bias, dy, activation, saved, dx, lr } = step;
         let (w, dy) = (target(w), source(dy));
-        let update = Sweep {
+        let work = raw::Backward {
             shape,
             x: source(x),
             w: w.source(),
             dy,
             activation,
             saved: saved.map_or(dy, source),
-            dx: None,
+            dx: dx.map(target),
             dx_write: Write::REPLACE,
             dw: Some(w),
             db: bias.map(<[E]>::as_mut_ptr),
-            params_write: Write::ADD.times(-lr),
+            params_write: Write::ADD,
         };
-        // All of ∇X first: it is taken from W as it was.
-        let gradient = dx.map(|dx| Sweep { dx: Some(target(dx)), dw: None, db: None, ..update });
-        self.execute(Work::Step(gradient.as_ref(), &update))
+        // SAFETY: views that fit each other, the written ones exclusive.
+        unsafe { self.step_raw(&work, lr) }
     }
 
     fn run<T: Task<E>>(&mut self, task: T) -> T::Output {

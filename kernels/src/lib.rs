@@ -22,7 +22,7 @@
 //! [`scratch_len`] says how much that is, at compile time.
 #![no_std]
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 extern crate std;
 
 mod backward;
@@ -51,6 +51,7 @@ mod plan;
 mod pool;
 mod problem;
 mod product;
+pub mod raw;
 mod registry;
 mod scratch;
 mod sums;

@@ -151,7 +151,7 @@ unsafe fn body<
             // SAFETY: a microtile of those that the caller speaks of: MR rows, one strip of B, its columns of C.
             unsafe {
                 let mut acc = begin::<V, E, MR, NRV, TAIL>(v, &s, tail);
-                sum::<V, E, MR, NRV, TAIL, COPY>(v, &s, &mut acc, tail);
+                sum::<V, E, MR, NRV, TAIL, BY_ROWS, COPY>(v, &s, &mut acc, tail);
                 end::<V, E, MR, NRV, TAIL>(v, &s, acc, tail);
             }
             s.b = s.b.wrapping_add(t.b_strip);
@@ -205,6 +205,7 @@ unsafe fn sum<
     const MR: usize,
     const NRV: usize,
     const TAIL: bool,
+    const BY_ROWS: bool,
     const COPY: usize,
 >(
     v: V,
@@ -214,16 +215,29 @@ unsafe fn sum<
 ) {
     let (mut a, mut b) = (t.a, t.b);
     let (mut copy_a, mut copy_b) = (t.copy_a, t.copy_b);
-    let unroll = if V::LANES == 1 { 1 } else { 4 };
-    for _ in 0..t.len / unroll {
-        for u in 0..unroll {
-            let (a, b) = (a.wrapping_add(u * t.a_col), b.wrapping_add(u * t.b_row));
+    // One value of k, u behind where the pointers are.
+    macro_rules! add {
+        ($u:expr) => {{
+            let (a, b) = (a.wrapping_add($u * t.a_col), b.wrapping_add($u * t.b_row));
             // SAFETY: column k of A and row k of B, as the caller says, and the places of their copies.
             unsafe {
-                let row = step::<V, E, MR, NRV, TAIL>(v, acc, a, t.a_row, b, t.b_col, tail);
-                copy::<V, E, MR, NRV, COPY>(v, u, (a, copy_a), (row, copy_b));
+                let row = step::<V, E, MR, NRV, TAIL, BY_ROWS>(v, acc, (a, t.a_row), (b, t.b_col), tail);
+                copy::<V, E, MR, NRV, COPY>(v, $u, (a, copy_a), (row, copy_b));
             }
-            // Keeps the loads of one k from moving up to those of another, where they would spill.
+        }};
+    }
+    let unroll = if V::LANES == 1 { 1 } else { 4 };
+    for _ in 0..t.len / unroll {
+        // Not a loop: how much of one the compiler unrolls depends on the tile. The fences keep the loads of
+        // one k from moving up to those of another, where they would spill.
+        add!(0);
+        compiler_fence(Ordering::SeqCst);
+        if unroll == 4 {
+            add!(1);
+            compiler_fence(Ordering::SeqCst);
+            add!(2);
+            compiler_fence(Ordering::SeqCst);
+            add!(3);
             compiler_fence(Ordering::SeqCst);
         }
         a = a.wrapping_add(unroll * t.a_col);
@@ -232,11 +246,7 @@ unsafe fn sum<
         copy_b = copy_b.wrapping_add(unroll * NRV * V::LANES);
     }
     for _ in 0..t.len % unroll {
-        // SAFETY: as above.
-        unsafe {
-            let row = step::<V, E, MR, NRV, TAIL>(v, acc, a, t.a_row, b, t.b_col, tail);
-            copy::<V, E, MR, NRV, COPY>(v, 0, (a, copy_a), (row, copy_b));
-        }
+        add!(0);
         a = a.wrapping_add(t.a_col);
         b = b.wrapping_add(t.b_row);
         copy_a = copy_a.wrapping_add(MR);
@@ -312,23 +322,27 @@ unsafe fn copy<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, cons
 
 /// One value of k: a column of A times a row of B, which is returned.
 #[inline(always)]
-unsafe fn step<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+unsafe fn step<
+    V: Vector<E>,
+    E: Element,
+    const MR: usize,
+    const NRV: usize,
+    const TAIL: bool,
+    const BY_ROWS: bool,
+>(
     v: V,
     acc: &mut [[V::V; NRV]; MR],
-    a: *const E,
-    a_row: usize,
-    b: *const E,
-    b_col: usize,
+    (a, a_row): (*const E, usize),
+    (b, b_col): (*const E, usize),
     tail: V::Tail,
 ) -> [V::V; NRV] {
     // SAFETY: NRV vectors of B, the last one partial, and MR elements of A, as the caller says.
     unsafe {
         let row: [V::V; NRV] = from_fn(|j| load::<V, E, NRV, TAIL>(v, b, j, b_col, tail));
-        for (i, acc) in acc.iter_mut().enumerate() {
-            let a = v.splat(*a.wrapping_add(i * a_row));
-            for j in 0..NRV {
-                acc[j] = v.mul_add(a, row[j], acc[j]);
-            }
+        if BY_ROWS {
+            v.add_column::<MR, NRV, false>(acc, (a, a_row), &row);
+        } else {
+            v.add_column::<MR, NRV, true>(acc, (a, a_row), &row);
         }
         row
     }
@@ -447,6 +461,12 @@ table!(NARROW, "For 16 registers.",
     lanes 1: 1 2 3 4 5 6;
     lanes 2: 1 2 3 4 5 6;
     few 3: 1 2;
+    few 4: 1 2;
+);
+table!(FIFTEEN, "For 15 registers and a multiply-add that takes two instructions.",
+    lanes 1: 1 2 3 4;
+    lanes 2: 1 2 3 4;
+    lanes 3: 1 2 3 4;
     few 4: 1 2;
 );
 table!(SCALAR, "For one lane.",

@@ -83,6 +83,8 @@ impl Tile {
     pub const fn of(isa: Isa, bytes: usize) -> Self {
         match isa {
             Isa::Portable => Tile { mr: 4, nrv: 4, lanes: 1 },
+            Isa::Simd128 => Tile { mr: 4, nrv: 3, lanes: 16 / bytes },
+            Isa::Sse2 => Tile { mr: 6, nrv: 2, lanes: 16 / bytes },
             Isa::Avx2 => Tile { mr: 6, nrv: 2, lanes: 32 / bytes },
             Isa::Avx512 => Tile { mr: 8, nrv: 3, lanes: 64 / bytes },
             Isa::Neon => Tile { mr: 8, nrv: 3, lanes: 16 / bytes },
@@ -95,7 +97,7 @@ impl Tile {
         let tile = Tile::of(isa, bytes);
         match isa {
             Isa::Portable => tile,
-            Isa::Avx2 => Tile { mr: 2, nrv: 4, ..tile },
+            Isa::Simd128 | Isa::Sse2 | Isa::Avx2 => Tile { mr: 2, nrv: 4, ..tile },
             Isa::Avx512 | Isa::Neon => Tile { mr: 4, nrv: 6, ..tile },
         }
     }

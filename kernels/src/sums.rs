@@ -30,17 +30,28 @@ pub unsafe fn column_sums<V: Kernels<E>, E: Element>(
         #[inline(always)]
         || {
             let lanes = if dz.col == 1 { V::LANES } else { 1 };
-            let wide = m - m % (WIDE * lanes);
             for k in (0..rows.max(1)).step_by(K_BLOCK) {
                 let block = (dz.at(k, 0), K_BLOCK.min(rows - k));
                 let write = if k == 0 { write } else { Write { add: true, ..write } };
-                // SAFETY: WIDE whole vectors of columns, whole ones, and one that may be partial.
+                let mut j = 0;
+                // SAFETY: whole vectors of columns, as many at a time as there are, and one that may be partial.
                 unsafe {
-                    for j in (0..wide).step_by(WIDE * lanes) {
+                    while j + WIDE * lanes <= m {
                         columns::<V, E, WIDE>(v, block, j, lanes, db, write);
+                        j += WIDE * lanes;
                     }
-                    for j in (wide..m).step_by(lanes) {
+                    // One after the other each would wait for the latency of its own additions.
+                    if const { V::LANES > 1 } && j + 4 * lanes <= m {
+                        columns::<V, E, 4>(v, block, j, lanes, db, write);
+                        j += 4 * lanes;
+                    }
+                    if const { V::LANES > 1 } && j + 2 * lanes <= m {
+                        columns::<V, E, 2>(v, block, j, lanes, db, write);
+                        j += 2 * lanes;
+                    }
+                    while j < m {
                         columns::<V, E, 1>(v, block, j, lanes.min(m - j), db, write);
+                        j += lanes;
                     }
                 }
             }
