@@ -133,7 +133,7 @@ fn what_cannot_be_done_is_refused_before_anything_is_measured() {
     refused("report --isa portable,avx2", "give --isa a single name");
     refused("report --peers gemm,gemm", "`gemm`");
     refused("report --shape 1x2", "1x2");
-    refused("limits --isa sse2", "sse2");
+    refused("limits --isa sse9", "sse9");
     let json = file("other.json");
     std::fs::write(&json, "{}").expect("a file");
     let (page, from) = (file("other.html"), json.display().to_string());
