@@ -10,15 +10,18 @@ use trine_core::Shape;
 
 use crate::contest::Peers;
 use crate::counts::CountsArgs;
+use crate::limits::{Limits, LimitsArgs};
 use crate::peer::{Peer, distinct};
 use crate::picture::args::PebbleArgs;
 use crate::picture::curves;
 use crate::products::Scalar;
 use crate::regress::{RegressArgs, Slower};
+use crate::reporting::args::ReportArgs;
+use crate::shape::ShapeArgs;
 use crate::training::args::TrainArgs;
 use crate::training::summary;
 use crate::tune::{self, TuneArgs};
-use crate::workload::{OPS, op_name, parse_op};
+use crate::workload::{OPS, can_be_cold, op_name, parse_op};
 use crate::{Failure, bench, check, report, shape, table, worker};
 use trine_kernels::{Engine, Isa, Op};
 
@@ -34,7 +37,7 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct EngineArgs {
-    /// Instruction sets, separated by commas: portable, avx2, avx512, neon [default: the best; check: all]
+    /// Instruction sets, separated by commas: portable, sse2, avx2, avx512, neon [default: the best; check: all]
     #[arg(
         long,
         global = true,
@@ -53,9 +56,11 @@ struct EngineArgs {
 enum Command {
     Bench(BenchArgs),
     Check(CheckArgs),
+    Limits(LimitsArgs),
     Plan(PlanArgs),
     Train(Box<TrainArgs>),
     Pebble(PebbleArgs),
+    Report(ReportArgs),
     Regress(RegressArgs),
     Counts(CountsArgs),
     Tune(TuneArgs),
@@ -74,12 +79,8 @@ enum Command {
 /// which stand for 64-bit integers.
 #[derive(Debug, Args)]
 struct BenchArgs {
-    /// A shape NxDxM (batch, in, out); may be repeated
-    #[arg(long, value_parser = shape::parse, value_name = "NxDxM")]
-    shape: Vec<Shape>,
-    /// A file of shapes, one `n d m` a line, # for comments
-    #[arg(long, value_name = "FILE")]
-    shapes: Option<PathBuf>,
+    #[command(flatten)]
+    shapes: ShapeArgs,
     /// Operations: fwd, dx, dw, backward, step [default: all]
     #[arg(long, value_parser = parse_op, value_delimiter = ',')]
     op: Vec<Op>,
@@ -103,6 +104,9 @@ struct BenchArgs {
     /// Seconds for each operation at each shape
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     time: Duration,
+    /// Takes operands and results out of the caches before each call
+    #[arg(long)]
+    cold: bool,
     /// What `trine tune` has written, for the engine
     #[arg(long, value_name = "FILE")]
     tuning: Option<PathBuf>,
@@ -190,7 +194,8 @@ fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// An argument of the command line.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("expected a number of seconds, at most 3600".into()),
@@ -213,7 +218,7 @@ impl EngineArgs {
     fn one_isa(&self) -> Result<Isa, Failure> {
         match self.isas(|| vec![Isa::best()])?[..] {
             [isa] => Ok(isa),
-            _ => Err("a training runs on one instruction set: give --isa a single name".into()),
+            _ => Err("one instruction set at a time: give --isa a single name".into()),
         }
     }
 }
@@ -224,7 +229,7 @@ impl EngineArgs {
         let (isa, threads) = (self.one_isa()?, self.threads);
         let Some(source) = &args.data else { return report::training(isa, threads) };
         let (job, data) = args.job(source, isa, threads)?;
-        let outcomes = summary::train(&job, &data, args.options())?;
+        let outcomes = summary::train(&job, &data, args.options(), args.in_place)?;
         if let (Some(path), [first, ..]) = (&args.curves, &outcomes[..]) {
             let title = format!("{}, {} images", job.recipe.data, data.train.len());
             curves::draw(path, &title, &first.results)?;
@@ -235,41 +240,49 @@ impl EngineArgs {
 }
 
 impl BenchArgs {
-    fn shapes(&self) -> Result<Vec<Shape>, Failure> {
-        let mut shapes = self.shape.clone();
-        if let Some(path) = &self.shapes {
-            let named = |error: String| format!("{}: {error}", path.display());
-            let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-            shapes.extend(shape::parse_file(&text).map_err(named)?);
-        }
+    fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
+        let (shapes, isas) = (self.shapes.read()?, engine.isas(|| vec![Isa::best()])?);
         if shapes.is_empty() {
             return Err("nothing to measure: give --shape NxDxM or --shapes FILE".into());
         }
-        Ok(shapes)
-    }
-
-    fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
-        let (shapes, isas) = (self.shapes()?, engine.isas(|| vec![Isa::best()])?);
         distinct(&self.peers)?;
+        can_be_cold(self.cold)?;
         let ops = if self.op.is_empty() { OPS.to_vec() } else { self.op.clone() };
-        let mut report = bench::Report::new();
-        let plural = if report.machine.cores == 1 { "" } else { "s" };
-        println!("{}, {} core{plural}", report.machine.cpu, report.machine.cores);
+        let start = Instant::now();
+        let mut report =
+            bench::Report { settings: self.settings(engine, &isas, &shapes), ..bench::Report::new() };
+        println!("{}", report.machine.line());
+        let limits = Limits::measure(&report.machine, &isas, &isas, &[engine.threads])?;
         for &isa in &isas {
             for &dtype in &self.dtype {
-                let (threads, peers) = (engine.threads, self.peers.clone());
-                let tuning = tune::read(self.tuning.as_deref())?;
-                let setup = bench::Setup { isa, threads, peers, time: self.time, tuning };
+                let setup = bench::Setup {
+                    cold: self.cold,
+                    roof: limits.roof(&report.machine.caches, isa, engine.threads),
+                    start,
+                    tuning: tune::read(self.tuning.as_deref())?,
+                    ..bench::Setup::new(isa, engine.threads, self.peers.clone(), self.time)
+                };
                 let (libraries, rows) = bench_table(&setup, dtype, &shapes, &ops)?;
                 report.libraries.extend(libraries);
                 report.rows.extend(rows);
             }
         }
-        if let Some(path) = &self.json {
-            let text = serde_json::to_string_pretty(&report)?;
-            std::fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))?;
+        report.limits = Some(limits);
+        report.settings.took = start.elapsed().as_secs_f64();
+        report.write(self.json.as_deref())
+    }
+
+    fn settings(&self, engine: &EngineArgs, isas: &[Isa], shapes: &[Shape]) -> bench::Settings {
+        bench::Settings {
+            isas: isas.iter().map(|isa| isa.name().into()).collect(),
+            dtypes: self.dtype.iter().map(|dtype| dtype.name().into()).collect(),
+            threads: engine.threads,
+            peers: self.peers.iter().map(|peer| peer.name().into()).collect(),
+            cold: self.cold,
+            time: self.time.as_secs_f64(),
+            shapes: shapes.iter().map(|shape| [shape.n, shape.d, shape.m]).collect(),
+            ..bench::Settings::now()
         }
-        Ok(())
     }
 }
 
@@ -376,6 +389,8 @@ impl Cli {
             Some(Command::Pebble(args)) => args.run(),
             Some(Command::Bench(args)) => args.run(&self.engine),
             Some(Command::Check(args)) => args.run(&self.engine),
+            Some(Command::Limits(args)) => args.run(&self.engine.isas(|| vec![Isa::best()])?),
+            Some(Command::Report(args)) => args.run(self.engine.one_isa()?, self.engine.threads),
             Some(Command::Plan(args)) => args.run(&self.engine),
             Some(Command::Regress(args)) => args.run(&self.engine.isas(|| vec![Isa::best()])?),
             Some(Command::Counts(args)) => args.run(),

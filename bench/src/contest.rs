@@ -29,6 +29,8 @@ pub struct Trial<E> {
     pub given: Operands<E>,
     /// The engine's results.
     pub expected: Results<E>,
+    /// Whether operands and results are taken out of the caches before each call.
+    pub cold: bool,
 }
 
 impl<E: Supported> Trial<E> {
@@ -40,7 +42,13 @@ impl<E: Supported> Trial<E> {
         let given = Operands::random(shape, SEED);
         let mut expected = Results::before(op, &given);
         perform(op, engine, &given, &mut expected)?;
-        Ok(Trial { op, given, expected })
+        Ok(Trial { op, given, expected, cold: false })
+    }
+
+    /// The same with caches that are cold or warm.
+    #[must_use]
+    pub fn cold(self, cold: bool) -> Self {
+        Trial { cold, ..self }
     }
 
     /// Someone who has the right results, ready to be timed.
@@ -61,10 +69,18 @@ impl<E: Supported> Trial<E> {
     /// Someone whose results are known to be right, ready to be timed.
     pub fn timed<'a, K: LinearKernels<E> + 'a>(&'a self, name: &str, mut kernels: K) -> Contender<'a> {
         let mut out = Results::before(self.op, &self.given);
-        Contender::timed(name, move || {
-            let done = perform(self.op, &mut kernels, &self.given, &mut out);
+        let mut call = move |out: &mut Results<E>| {
+            let done = perform(self.op, &mut kernels, &self.given, out);
             done.expect("the same call has succeeded before");
-        })
+        };
+        if self.cold {
+            let evict = |out: &Results<E>| {
+                self.given.evict();
+                out.evict();
+            };
+            return Contender::cold(name, out, evict, call);
+        }
+        Contender::timed(name, move || call(&mut out))
     }
 }
 
@@ -178,7 +194,7 @@ impl<E: Scalar> Seat<E> {
             }
             Seat::Apart(worker) => {
                 let name = worker.name().to_string();
-                match worker.prepare(trial.op, trial.given.shape, isa)? {
+                match worker.prepare(trial.op, trial.cold, trial.given.shape, isa)? {
                     Ok(()) => Ok(Contender::sampled(&name, || worker.sample())),
                     Err(why) => Err(Absent { name, wrong: true, why }),
                 }
@@ -264,8 +280,7 @@ mod tests {
         let wrong = here("wrong", with(|| Composed::of(Wrong(MatrixMultiply))));
         let right = here("right", with(|| Composed::of(MatrixMultiply)));
         let mut peers = Peers { seats: vec![wrong, right] };
-        let (isa, time) = (Isa::best(), Duration::ZERO);
-        let setup = Setup { isa, threads: 1, peers: Vec::new(), time, tuning: None };
+        let setup = Setup::new(Isa::best(), 1, Vec::new(), Duration::ZERO);
         let row = measure(&setup, &mut peers, Op::GradInput, SHAPES[2]).expect("the run goes on");
         let names: Vec<_> = row.timings.iter().map(|timing| timing.name.as_str()).collect();
         assert_eq!(names, ["trine", "right"]);

@@ -1,6 +1,8 @@
 //! The parts of the program `trine`: data, measurement, comparison, reports.
 
+pub mod bandwidth;
 pub mod bench;
+pub mod bootstrap;
 pub mod cblas;
 pub mod check;
 pub mod cli;
@@ -10,8 +12,10 @@ pub mod data;
 #[cfg(feature = "faer")]
 pub mod faer_crate;
 pub mod images;
+pub mod limits;
 pub mod machine;
 pub mod measure;
+pub mod overhead;
 pub mod parallel;
 pub mod peak;
 pub mod peer;
@@ -19,6 +23,8 @@ pub mod picture;
 pub mod products;
 pub mod regress;
 pub mod report;
+pub mod reporting;
+pub mod roofline;
 pub mod scenario;
 pub mod shape;
 pub mod stats;

@@ -13,6 +13,9 @@ const SAMPLE: Duration = Duration::from_millis(1);
 /// the caches meanwhile. Of a longer one that would not be seen.
 const COLD: Duration = Duration::from_millis(20);
 
+/// What the calls of a sample take together, if they are short and their data is cold.
+const COLD_SAMPLE: Duration = Duration::from_micros(200);
+
 /// One that takes part: a name, and a function that works for a moment and returns the seconds
 /// that one call took.
 pub struct Contender<'a> {
@@ -41,6 +44,34 @@ impl<'a> Contender<'a> {
         })
     }
 
+    /// Times `call` on data that is not in the caches: `evict` takes it out before each call, without a
+    /// clock. A sample is the mean of some calls, each timed alone, less what reading the clock costs.
+    pub fn cold<S: 'a>(
+        name: &str,
+        mut data: S,
+        evict: impl Fn(&S) + 'a,
+        mut call: impl FnMut(&mut S) + 'a,
+    ) -> Self {
+        let clock = clock_cost();
+        let mut once = move || {
+            evict(&data);
+            let start = Instant::now();
+            call(&mut data);
+            black_box(());
+            start.elapsed().saturating_sub(clock)
+        };
+        once();
+        Self::sampled(name, move || {
+            let (start, mut time, mut calls) = (Instant::now(), Duration::ZERO, 0);
+            while calls == 0 || (time < COLD_SAMPLE && start.elapsed() < SAMPLE) {
+                time += once();
+                calls += 1;
+            }
+            // A clock may be coarser than the call.
+            Ok(time.as_secs_f64().max(1e-9) / f64::from(calls))
+        })
+    }
+
     /// One that measures by itself and returns seconds.
     pub fn sampled(name: &str, sample: impl FnMut() -> Result<f64, Failure> + 'a) -> Self {
         Contender { name: name.into(), sample: Box::new(sample) }
@@ -53,6 +84,13 @@ impl<'a> Contender<'a> {
     pub fn sample(&mut self) -> Result<f64, Failure> {
         (self.sample)()
     }
+}
+
+/// What it costs to ask for the time twice.
+fn clock_cost() -> Duration {
+    let mut costs: Vec<_> = (0..101).map(|_| Instant::now().elapsed()).collect();
+    costs.sort_unstable();
+    costs[costs.len() / 2]
 }
 
 fn repeat(call: &mut impl FnMut(), calls: u32) -> Duration {
@@ -119,6 +157,24 @@ mod tests {
         assert_eq!(samples, [[1.0; 3], [2.0; 3]]);
         drop(contenders);
         assert_eq!(order.into_inner(), ["a", "b", "a", "b", "a", "b"]);
+    }
+
+    #[test]
+    fn a_cold_sample_evicts_before_each_call() {
+        let order = RefCell::new(Vec::new());
+        let evict = |data: &u32| order.borrow_mut().push(("evict", *data));
+        let call = |data: &mut u32| {
+            std::thread::sleep(Duration::from_micros(150));
+            order.borrow_mut().push(("call", *data));
+        };
+        let seconds = Contender::cold("a", 7, evict, call).sample().expect("a sample");
+        assert!(seconds >= 100e-6, "{seconds}");
+        let order = order.into_inner();
+        // One call to warm up what is no data, then those of the sample.
+        assert!(
+            order.len() >= 4 && order.chunks(2).all(|pair| pair == [("evict", 7), ("call", 7)]),
+            "{order:?}"
+        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ const TIME: Duration = Duration::from_millis(300);
 pub fn training(isa: Isa, threads: usize) -> Result<(), Failure> {
     let machine = Machine::this();
     let plural = |n: usize| if n == 1 { "" } else { "s" };
-    println!("CPU        {}, {} core{}", machine.cpu, machine.cores, plural(machine.cores));
+    println!("CPU        {}", machine.line());
     let peak = table::rate(Peak::new::<f32>(isa, threads)?.gflops::<f32>(15));
     println!("engine     {}, {threads} thread{}", isa.name(), plural(threads));
     println!("peak       {peak} GFLOP/s of f32 multiply-adds in registers, the limit for everything below");
@@ -98,7 +98,7 @@ fn shares(apart: &Outcome) -> String {
 /// # Errors
 /// A wrong result.
 pub fn speed(isa: Isa, threads: usize) -> Result<(), Failure> {
-    let setup = Setup { isa, threads, peers: vec![Peer::Gemm, Peer::Naive], time: TIME, tuning: None };
+    let setup = Setup::new(isa, threads, vec![Peer::Gemm, Peer::Naive], TIME);
     bench_table(&setup, Dtype::F32, &SHAPES, &OPS)?;
     Ok(())
 }

@@ -1,6 +1,38 @@
 //! Shapes as people write them: `64x784x512` on the command line, `64 784 512` in a file.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use trine_core::Shape;
+
+use crate::Failure;
+
+/// Shapes on the command line.
+#[derive(Debug, Args)]
+pub struct ShapeArgs {
+    /// A shape NxDxM (batch, in, out); may be repeated
+    #[arg(long, value_parser = parse, value_name = "NxDxM")]
+    shape: Vec<Shape>,
+    /// A file of shapes, one `n d m` a line, # for comments
+    #[arg(long, value_name = "FILE")]
+    shapes: Option<PathBuf>,
+}
+
+impl ShapeArgs {
+    /// All of them, those of the file last.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no file of shapes.
+    pub fn read(&self) -> Result<Vec<Shape>, Failure> {
+        let mut shapes = self.shape.clone();
+        if let Some(path) = &self.shapes {
+            let named = |error: String| format!("{}: {error}", path.display());
+            let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+            shapes.extend(parse_file(&text).map_err(named)?);
+        }
+        Ok(shapes)
+    }
+}
 
 /// As in reports: `64×784×512`.
 pub fn name(shape: Shape) -> String {

@@ -45,11 +45,15 @@ fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     Some(below + (above - below) * place.fract())
 }
 
-/// The median of `a[i]/b[i]`, the ratio of two contenders round by round: what disturbs a whole
-/// round disturbs both, and drops out. `None` if there is no round.
+/// `a[i]/b[i]`, of two contenders round by round: what disturbs a whole round disturbs both, and
+/// drops out.
+pub fn ratios(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a / b).collect()
+}
+
+/// The median of the [`ratios`]. `None` if there is no round.
 pub fn median_ratio(a: &[f64], b: &[f64]) -> Option<f64> {
-    let ratios: Vec<f64> = a.iter().zip(b).map(|(a, b)| a / b).collect();
-    Summary::of(&ratios).map(|summary| summary.median)
+    Summary::of(&ratios(a, b)).map(|summary| summary.median)
 }
 
 /// The n-th root of the product of n numbers; `None` if there is none.

@@ -1,6 +1,6 @@
 //! Measurements as a table: of at most 100 columns with two peers, 110 with six.
 
-use crate::bench::{Row, Timing};
+use crate::bench::{NOISE_LIMIT, Row, Timing};
 use crate::shape;
 use crate::stats::{Summary, geometric_mean};
 
@@ -30,9 +30,10 @@ pub fn head(peers: &[&str]) -> String {
 pub fn line(row: &Row, peers: &[&str]) -> String {
     let own = row.timings.first().map_or(String::new(), |own| {
         format!(
-            "{:>9} {:>5.1}% {:>8} {:>6.1}%",
+            "{:>9} {:>5.1}{} {:>8} {:>6.1}%",
             duration(own.seconds.median),
-            50.0 * own.seconds.spread(),
+            100.0 * own.noise(),
+            if row.noisy { '!' } else { '%' },
             rate(own.gflops),
             100.0 * own.share_of_peak
         )
@@ -44,15 +45,13 @@ pub fn line(row: &Row, peers: &[&str]) -> String {
     let mut line = format!("{:<14} {:<8} │{own} │", shape::name(row.shape()), row.op);
     if peers.len() <= DETAILED {
         let columns = peers.iter().map(|name| match row.timing(name) {
-            Some(Timing { gflops, engine_times_as_fast, .. }) => {
-                format!("{:>9} {:>8}", rate(*gflops), times(*engine_times_as_fast))
-            }
+            Some(timing) => format!("{:>9} {:>8}", rate(timing.gflops), marked(timing)),
             None => format!("{:>9} {:>8}", absent(name), "–"),
         });
         line += &columns.collect::<Vec<_>>().join(" │");
     } else {
         for name in peers {
-            let ratio = row.timing(name).map(|timing| times(timing.engine_times_as_fast));
+            let ratio = row.timing(name).map(marked);
             let width = name.chars().count().clamp(6, WIDEST);
             line += &format!(" {:>width$}", ratio.as_deref().unwrap_or(absent(name)));
         }
@@ -65,9 +64,14 @@ pub fn foot(rows: &[Row], peers: &[&str]) -> String {
     let peaks: Vec<f64> = rows.iter().map(|row| row.peak_gflops).collect();
     let peak = Summary::of(&peaks).map_or(f64::NAN, |peaks| peaks.median);
     let mut text = format!(
-        "Peak: {} GFLOP/s, the median of the same rounds. ±: half of the distance between the quartiles.",
+        "Peak: {} GFLOP/s, the median of the same rounds. ±: half of the 95 % interval of the median.",
         rate(peak)
     );
+    if rows.iter().any(|row| row.noisy || row.timings.iter().any(|timing| timing.ratio_noise() > NOISE_LIMIT))
+    {
+        let limit = 100.0 * NOISE_LIMIT;
+        text += &format!("\n! in place of % or ×: known no better than to {limit} %.");
+    }
     if peers.len() > DETAILED {
         text += "\nBelow each peer: how many times as fast trine is.";
     }
@@ -84,7 +88,7 @@ pub fn foot(rows: &[Row], peers: &[&str]) -> String {
 }
 
 /// For each operation and peer the geometric mean of the ratios, and the lowest.
-fn means(rows: &[Row], peers: &[&str]) -> String {
+pub fn means(rows: &[Row], peers: &[&str]) -> String {
     let mut ops: Vec<&str> = Vec::new();
     for row in rows {
         if !ops.contains(&row.op.as_str()) {
@@ -135,7 +139,14 @@ pub fn rate(gflops: f64) -> String {
     three_digits(gflops)
 }
 
-fn times(ratio: f64) -> String {
+/// How many times as fast the engine is, with a ! where that is not well known.
+pub fn marked(timing: &Timing) -> String {
+    let sign = if timing.ratio_noise() > NOISE_LIMIT { '!' } else { '×' };
+    three_digits(timing.engine_times_as_fast) + &String::from(sign)
+}
+
+/// A ratio.
+pub fn times(ratio: f64) -> String {
     format!("{}×", three_digits(ratio))
 }
 

@@ -55,7 +55,7 @@ const SETTLE: Duration = Duration::from_millis(3);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Request {
     /// Make operands and results, compare, warm up.
-    Prepare { op: String, n: usize, d: usize, m: usize, isa: String },
+    Prepare { op: String, cold: bool, n: usize, d: usize, m: usize, isa: String },
     /// Take one sample.
     Sample,
 }
@@ -120,14 +120,22 @@ impl Worker {
         &self.name
     }
 
-    /// Lets it compute an operation at a shape, and compare with the engine on an instruction set.
+    /// Lets it compute an operation at a shape, to be timed with cold caches or warm ones, and compare
+    /// with the engine on an instruction set.
     /// `Ok(Err(…))` says what is wrong with its results.
     ///
     /// # Errors
     /// A process that has ended, or that does not speak like a worker.
-    pub fn prepare(&mut self, op: Op, shape: Shape, isa: Isa) -> Result<Result<(), String>, Failure> {
+    pub fn prepare(
+        &mut self,
+        op: Op,
+        cold: bool,
+        shape: Shape,
+        isa: Isa,
+    ) -> Result<Result<(), String>, Failure> {
         let Shape { n, d, m } = shape;
-        match self.ask(&Request::Prepare { op: op_name(op).into(), n, d, m, isa: isa.name().into() })? {
+        let (op, isa) = (op_name(op).into(), isa.name().into());
+        match self.ask(&Request::Prepare { op, cold, n, d, m, isa })? {
             Answer::Ready => Ok(Ok(())),
             Answer::Wrong(why) => Ok(Err(why)),
             other => Err(self.unexpected(other)),
@@ -225,9 +233,9 @@ pub fn serve<E: Scalar>(peer: &Peer, threads: usize) -> Result<(), Failure> {
     let mut next = request()?;
     while let Some(asked) = next {
         next = match asked {
-            Request::Prepare { op, n, d, m, isa } => {
+            Request::Prepare { op, cold, n, d, m, isa } => {
                 let mut engine = Engine::with_isa(isa.parse()?)?;
-                let trial = Trial::<E>::new(parse_op(&op)?, Shape { n, d, m }, &mut engine)?;
+                let trial = Trial::<E>::new(parse_op(&op)?, Shape { n, d, m }, &mut engine)?.cold(cold);
                 samples(&admit, &trial, threads)?
             }
             Request::Sample => {

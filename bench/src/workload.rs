@@ -7,7 +7,7 @@ use trine_core::{
     Activation, Backward, Element, Error, Gradients, Lanes, LinearKernels, MatMut, MatRef, Rounding, Shape,
     Step, Task, Write,
 };
-use trine_kernels::Op;
+use trine_kernels::{Op, memory};
 
 /// Every operation, in the order of reports.
 pub const OPS: [Op; 5] = [Op::Forward, Op::GradInput, Op::GradParams, Op::Backward, Op::Step];
@@ -56,6 +56,20 @@ pub fn bytes<E: Element>(op: Op, Shape { n, d, m }: Shape) -> usize {
         Op::Step => 2 * x + 2 * w + 2 * y + 2 * m,
     };
     values * E::BYTES
+}
+
+/// Whether operands can be taken out of the caches, if they are to be.
+///
+/// # Errors
+/// An architecture without an instruction for it.
+pub fn can_be_cold(cold: bool) -> Result<(), String> {
+    let arch = std::env::consts::ARCH;
+    if cold && !memory::CAN_EVICT {
+        return Err(format!(
+            "--cold: programs on {arch} have no instruction that takes data out of the caches"
+        ));
+    }
+    Ok(())
 }
 
 /// Values that begin at a multiple of 64 bytes, as the buffers of most frameworks do.
@@ -137,6 +151,13 @@ impl<E: Element> Operands<E> {
         Operands { shape, x, w, bias, y, dy }
     }
 
+    /// Takes all of it out of the caches.
+    pub fn evict(&self) {
+        for part in [&self.x, &self.w, &self.bias, &self.y, &self.dy] {
+            memory::evict(part);
+        }
+    }
+
     /// The same layer with some rows of the batch.
     pub fn batch(&self, rows: Range<usize>) -> Self {
         let Shape { d, m, .. } = self.shape;
@@ -194,6 +215,13 @@ impl<E: Element> Results<E> {
             (nan(d * m), nan(m))
         };
         Results { y: nan(n * m), dx: nan(n * d), dw, db }
+    }
+
+    /// Takes all of it out of the caches.
+    pub fn evict(&self) {
+        for part in [&self.y, &self.dx, &self.dw, &self.db] {
+            memory::evict(part);
+        }
     }
 }
 

@@ -133,7 +133,7 @@ fn a_pair_in_shards_is_the_sum_of_its_definition() {
     let expected = trine_core::hash_params(&params);
     for parts in [1, 2, 4] {
         let found = train(&on(&small, 1, 1, parts), &data).expect("fits");
-        // The reference is fused, as all kernels but the portable one of x86.
+        // The reference is fused, as all kernels but two of x86.
         if small.recipe.rounding == trine_core::Rounding::Fused {
             assert_eq!(found.hash, expected, "{parts} workers");
         }

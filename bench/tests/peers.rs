@@ -83,7 +83,7 @@ fn names_that_meet_are_refused() {
 fn a_worker_takes_samples_of_what_is_prepared() {
     let mut worker = worker();
     for op in [Op::Forward, Op::Step] {
-        worker.prepare(op, SHAPE, Isa::best()).expect("an answer").expect("right results");
+        worker.prepare(op, false, SHAPE, Isa::best()).expect("an answer").expect("right results");
         for _ in 0..2 {
             assert!(worker.sample().expect("a sample") > 0.0);
         }
@@ -99,9 +99,9 @@ fn a_sample_of_nothing_is_an_error() {
 #[test]
 fn a_process_that_ends_is_told() {
     let mut worker = worker();
-    worker.prepare(Op::Forward, SHAPE, Isa::best()).expect("an answer").expect("right results");
+    worker.prepare(Op::Forward, false, SHAPE, Isa::best()).expect("an answer").expect("right results");
     worker.stop();
-    for error in [worker.sample().err(), worker.prepare(Op::Forward, SHAPE, Isa::best()).err()] {
+    for error in [worker.sample().err(), worker.prepare(Op::Forward, false, SHAPE, Isa::best()).err()] {
         let error = error.expect("nobody is there").to_string();
         assert!(error.starts_with("peer someone: its process has ended before it answered ("), "{error}");
     }

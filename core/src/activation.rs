@@ -3,6 +3,7 @@
 use crate::element::Element;
 use crate::error::Error;
 use crate::lanes::Lanes;
+#[cfg(feature = "activations")]
 use crate::math;
 
 /// What stands between `Z = X·W + b` and `Y = act(Z)`.
@@ -20,12 +21,16 @@ pub enum Activation {
         slope: f32,
     },
     /// `1/(1 + e^−z)`.
+    #[cfg(feature = "activations")]
     Sigmoid,
     /// Hyperbolic tangent.
+    #[cfg(feature = "activations")]
     Tanh,
     /// `z/2·(1 + tanh(√(2/π)·(z + 0.044715·z³)))` (D. Hendrycks, K. Gimpel 2016).
+    #[cfg(feature = "activations")]
     Gelu,
     /// `z·sigmoid(z)`, also called swish.
+    #[cfg(feature = "activations")]
     Silu,
 }
 
@@ -46,7 +51,9 @@ impl Activation {
         match self {
             Activation::Identity => Saved::Nothing,
             Activation::Relu | Activation::LeakyRelu { .. } => Saved::Output,
+            #[cfg(feature = "activations")]
             Activation::Sigmoid | Activation::Tanh => Saved::Output,
+            #[cfg(feature = "activations")]
             Activation::Gelu | Activation::Silu => Saved::PreActivation,
         }
     }
@@ -57,9 +64,13 @@ impl Activation {
             Activation::Identity => "identity",
             Activation::Relu => "ReLU",
             Activation::LeakyRelu { .. } => "leaky ReLU",
+            #[cfg(feature = "activations")]
             Activation::Sigmoid => "sigmoid",
+            #[cfg(feature = "activations")]
             Activation::Tanh => "tanh",
+            #[cfg(feature = "activations")]
             Activation::Gelu => "GELU",
+            #[cfg(feature = "activations")]
             Activation::Silu => "SiLU",
         }
     }
@@ -86,9 +97,13 @@ impl Activation {
                 let slope = lanes.splat(E::from_f64(slope as f64));
                 lanes.select(lanes.less(z, zero), lanes.mul(slope, z), z)
             }
+            #[cfg(feature = "activations")]
             Activation::Sigmoid => math::sigmoid(lanes, z),
+            #[cfg(feature = "activations")]
             Activation::Tanh => math::tanh(lanes, z),
+            #[cfg(feature = "activations")]
             Activation::Gelu => math::gelu(lanes, z),
+            #[cfg(feature = "activations")]
             Activation::Silu => math::silu(lanes, z),
         }
     }
@@ -96,7 +111,9 @@ impl Activation {
     /// `dy·act'`, the derivative taken from what [`saves`](Activation::saves) names.
     #[inline(always)]
     pub fn backward<E: Element, L: Lanes<E>>(self, lanes: L, dy: L::V, saved: L::V) -> L::V {
-        let (zero, one) = (lanes.splat(E::ZERO), lanes.splat(E::ONE));
+        let zero = lanes.splat(E::ZERO);
+        #[cfg(feature = "activations")]
+        let one = lanes.splat(E::ONE);
         match self {
             Activation::Identity => dy,
             Activation::Relu => lanes.select(lanes.less(zero, saved), dy, zero),
@@ -104,9 +121,13 @@ impl Activation {
                 let slope = lanes.splat(E::from_f64(slope as f64));
                 lanes.select(lanes.less(zero, saved), dy, lanes.mul(slope, dy))
             }
+            #[cfg(feature = "activations")]
             Activation::Sigmoid => lanes.mul(dy, lanes.mul(saved, lanes.sub(one, saved))),
+            #[cfg(feature = "activations")]
             Activation::Tanh => lanes.mul(dy, lanes.mul(lanes.sub(one, saved), lanes.add(one, saved))),
+            #[cfg(feature = "activations")]
             Activation::Gelu => lanes.mul(dy, math::gelu_derivative(lanes, saved)),
+            #[cfg(feature = "activations")]
             Activation::Silu => lanes.mul(dy, math::silu_derivative(lanes, saved)),
         }
     }

@@ -125,7 +125,10 @@ impl Rng {
 pub fn shuffle(items: &mut [u32], rng: &mut Rng) {
     for last in (1..items.len()).rev() {
         let other = rng.below(last as u64 + 1) as usize;
-        items.swap(last, other);
+        // Not `swap`: firmware has no room for an index that is out of bounds. One item stays where it is.
+        if let Ok([last, other]) = items.get_disjoint_mut([last, other]) {
+            core::mem::swap(last, other);
+        }
     }
 }
 

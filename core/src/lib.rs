@@ -24,7 +24,8 @@
 //! | [`network`], [`backprop`], [`cache`], [`init`] | a multi-layer perceptron on flat slices |
 //! | [`shards`], [`schedule`] | the same step shared among workers: the order of sums, who does what |
 //!
-//! Feature `std` (off by default) takes the scalar fused multiply-add and square root from the
+//! Feature `activations` (on by default): sigmoid, tanh, GELU and SiLU, which a microcontroller may have no
+//! room for. Feature `std` (off by default) takes the scalar fused multiply-add and square root from the
 //! standard library; without it they are done in software, with the same bits.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -57,7 +58,7 @@ pub use backprop::{Backprop, BackpropStep};
 pub use cache::{Cache, Slot};
 pub use element::Element;
 pub use error::{Dim, Error};
-pub use hash::hash_params;
+pub use hash::{hash_params, hash_parts};
 pub use init::{Rng, shuffle};
 pub use lanes::{Fused, Lanes, Rounding, Task, Unfused};
 pub use linear::{Backward, Forward, Gradients, K_BLOCK, LinearKernels, Shape, Step, Write};

@@ -287,29 +287,47 @@ pub fn check_grad_params(dw: Layout, db: Option<usize>, x: Layout, dz: Layout) -
     Ok(Shape { n: x.rows, d: x.cols, m: dz.cols })
 }
 
+/// The shape rule of a forward pass: X, W, Y, values of the bias, Z.
+///
+/// # Errors
+/// [`Error::Shape`], [`Error::Value`].
+pub fn check_forward(
+    (x, w, y): (Layout, Layout, Layout),
+    bias: Option<usize>,
+    z: Option<Layout>,
+    activation: Activation,
+) -> Result<Shape, Error> {
+    activation.check()?;
+    same(("w", Dim::Rows, w.rows), ("x", Dim::Columns, x.cols))?;
+    same(("y", Dim::Rows, y.rows), ("x", Dim::Rows, x.rows))?;
+    same(("y", Dim::Columns, y.cols), ("w", Dim::Columns, w.cols))?;
+    if let Some(bias) = bias {
+        same(("bias", Dim::Values, bias), ("w", Dim::Columns, w.cols))?;
+    }
+    if let Some(z) = z {
+        same_shape("z", z, "y", y)?;
+    }
+    Ok(Shape { n: x.rows, d: x.cols, m: w.cols })
+}
+
 impl<E: Element> Forward<'_, E> {
     /// The shape rule of a forward pass.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Value`].
     pub fn check(&self) -> Result<Shape, Error> {
-        let (x, w, y) = (self.x.layout(), self.w.layout(), self.y.layout());
-        self.activation.check()?;
-        same(("w", Dim::Rows, w.rows), ("x", Dim::Columns, x.cols))?;
-        same(("y", Dim::Rows, y.rows), ("x", Dim::Rows, x.rows))?;
-        same(("y", Dim::Columns, y.cols), ("w", Dim::Columns, w.cols))?;
-        if let Some(bias) = self.bias {
-            same(("bias", Dim::Values, bias.len()), ("w", Dim::Columns, w.cols))?;
-        }
-        if let Some(z) = &self.z {
-            same_shape("z", z.layout(), "y", y)?;
-        }
-        Ok(Shape { n: x.rows, d: x.cols, m: w.cols })
+        let given = (self.x.layout(), self.w.layout(), self.y.layout());
+        let (bias, z) = (self.bias.map(<[E]>::len), self.z.as_ref().map(MatMut::layout));
+        check_forward(given, bias, z, self.activation)
     }
 }
 
+/// The shape rule of what a backward pass starts from: X, W, ∇Y, and what was saved.
+///
+/// # Errors
+/// [`Error::Shape`], [`Error::Missing`], [`Error::Value`].
 #[inline]
-fn check_backward(
+pub fn check_backward(
     (x, w, dy): (Layout, Layout, Layout),
     activation: Activation,
     saved: Option<Layout>,
@@ -331,6 +349,28 @@ fn check_backward(
     Ok(Shape { n: x.rows, d: x.cols, m: w.cols })
 }
 
+/// The shape rule of gradients, of which each may be left out: ∇X, ∇W, values of ∇b.
+///
+/// # Errors
+/// [`Error::Shape`].
+#[inline]
+pub fn check_gradients(
+    (x, w): (Layout, Layout),
+    (dx, dw): (Option<Layout>, Option<Layout>),
+    db: Option<usize>,
+) -> Result<(), Error> {
+    if let Some(dx) = dx {
+        same_shape("dx", dx, "x", x)?;
+    }
+    if let Some(dw) = dw {
+        same_shape("dw", dw, "w", w)?;
+    }
+    if let Some(db) = db {
+        same(("db", Dim::Values, db), ("w", Dim::Columns, w.cols))?;
+    }
+    Ok(())
+}
+
 impl<E: Element> Backward<'_, E> {
     /// The shape rule of a backward pass.
     ///
@@ -340,17 +380,25 @@ impl<E: Element> Backward<'_, E> {
         let (x, w) = (self.x.layout(), self.w.layout());
         let saved = self.saved.map(|saved| saved.layout());
         let shape = check_backward((x, w, self.dy.layout()), self.activation, saved)?;
-        if let Some(dx) = &wanted.dx {
-            same_shape("dx", dx.layout(), "x", x)?;
-        }
-        if let Some(dw) = &wanted.dw {
-            same_shape("dw", dw.layout(), "w", w)?;
-        }
-        if let Some(db) = &wanted.db {
-            same(("db", Dim::Values, db.len()), ("w", Dim::Columns, w.cols))?;
-        }
+        let (dx, dw) = (wanted.dx.as_ref().map(MatMut::layout), wanted.dw.as_ref().map(MatMut::layout));
+        check_gradients((x, w), (dx, dw), wanted.db.as_ref().map(|db| db.len()))?;
         Ok(shape)
     }
+}
+
+/// The shape rule of what a step writes: X, W, ∇X, values of the bias.
+///
+/// # Errors
+/// [`Error::Shape`].
+#[inline]
+pub fn check_step((x, w): (Layout, Layout), dx: Option<Layout>, bias: Option<usize>) -> Result<(), Error> {
+    if let Some(dx) = dx {
+        same_shape("dx", dx, "x", x)?;
+    }
+    if let Some(bias) = bias {
+        same(("bias", Dim::Values, bias), ("w", Dim::Columns, w.cols))?;
+    }
+    Ok(())
 }
 
 impl<E: Element> Step<'_, E> {
@@ -362,12 +410,8 @@ impl<E: Element> Step<'_, E> {
         let (x, w) = (self.x.layout(), self.w.layout());
         let saved = self.saved.map(|saved| saved.layout());
         let shape = check_backward((x, w, self.dy.layout()), self.activation, saved)?;
-        if let Some(dx) = &self.dx {
-            same_shape("dx", dx.layout(), "x", x)?;
-        }
-        if let Some(bias) = &self.bias {
-            same(("bias", Dim::Values, bias.len()), ("w", Dim::Columns, w.cols))?;
-        }
+        let (dx, bias) = (self.dx.as_ref().map(MatMut::layout), self.bias.as_ref().map(|bias| bias.len()));
+        check_step((x, w), dx, bias)?;
         Ok(shape)
     }
 }

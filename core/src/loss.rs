@@ -231,7 +231,7 @@ impl<E: Element> Evaluate<'_, E> {
             Target::Rows(rows) => load(rows, i, start, to),
             Target::Classes(classes) => {
                 to.fill(E::ZERO);
-                let class = (classes[i] as usize).wrapping_sub(start);
+                let class = classes.get(i).map_or(usize::MAX, |&class| (class as usize).wrapping_sub(start));
                 if let Some(hot) = to.get_mut(class) {
                     *hot = E::ONE;
                 }
@@ -244,12 +244,11 @@ impl<E: Element> Evaluate<'_, E> {
 #[inline(always)]
 fn load<E: Element>(from: MatRef<'_, E>, i: usize, start: usize, to: &mut [E]) {
     let stride = from.col_stride();
-    let from = &from.as_slice()[i * from.row_stride() + start * stride..];
-    if stride == 1 {
-        to.copy_from_slice(&from[..to.len()]);
-    } else {
-        for (j, to) in to.iter_mut().enumerate() {
-            *to = from[j * stride];
+    // All of them are there; firmware has no room for an index that is out of bounds.
+    let from = from.as_slice().get(i * from.row_stride() + start * stride..).unwrap_or_default();
+    for (j, to) in to.iter_mut().enumerate() {
+        if let Some(&from) = from.get(j * stride) {
+            *to = from;
         }
     }
 }
@@ -259,12 +258,10 @@ fn load<E: Element>(from: MatRef<'_, E>, i: usize, start: usize, to: &mut [E]) {
 fn store<E: Element>(to: &mut MatMut<'_, E>, i: usize, start: usize, from: &[E]) {
     let stride = to.col_stride();
     let first = i * to.row_stride() + start * stride;
-    let to = &mut to.as_mut_slice()[first..];
-    if stride == 1 {
-        to[..from.len()].copy_from_slice(from);
-    } else {
-        for (j, &from) in from.iter().enumerate() {
-            to[j * stride] = from;
+    let to = to.as_mut_slice().get_mut(first..).unwrap_or_default();
+    for (j, &from) in from.iter().enumerate() {
+        if let Some(to) = to.get_mut(j * stride) {
+            *to = from;
         }
     }
 }

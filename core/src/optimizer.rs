@@ -106,6 +106,13 @@ impl Rule {
     }
 }
 
+/// The first `len` values of the state, and the rest: an error where a slice would panic, for which firmware
+/// has no room.
+fn moments<E>(state: &mut [E], len: usize) -> Result<(&mut [E], &mut [E]), Error> {
+    let found = state.len();
+    state.split_at_mut_checked(len).ok_or(Error::TooShort { operand: "state", expected: len, found })
+}
+
 // Written so that NaN fails each of them.
 
 pub(crate) fn not_negative(operand: &'static str, x: f64) -> Result<(), Error> {
@@ -244,11 +251,12 @@ impl Optimizer {
                     decay: decay(weight_decay),
                     ahead: matches!(self.rule, Rule::Nesterov { .. }),
                 };
-                kernels.run(Update { formula, params, grads, state: [&mut state[..len]] });
+                kernels.run(Update { formula, params, grads, state: [moments(state, len)?.0] });
             }
             Rule::Adam { epsilon, .. } | Rule::AdamW { epsilon, .. } => {
                 let formula = self.adam(epsilon);
-                let (m, v) = state[..2 * len].split_at_mut(len);
+                let (m, rest) = moments(state, len)?;
+                let (v, _) = moments(rest, len)?;
                 kernels.run(Update { formula, params, grads, state: [m, v] });
             }
         }
@@ -322,23 +330,18 @@ impl<E: Element, F: Formula<E, S>, const S: usize> Task<E> for Update<'_, E, F, 
     #[inline(always)]
     fn run<L: Lanes<E>>(self, lanes: L) {
         let Update { formula, params, grads, state } = self;
-        let len = params.len();
-        // All of one length, which spares the loop its bounds checks.
-        let (grads, state) = (&grads[..len], state.map(|part| &mut part[..len]));
-        let mut start = 0;
-        while start < len {
-            let end = len.min(start + L::LANES);
-            let mut old = [lanes.splat(E::ZERO); S];
-            for s in 0..S {
-                old[s] = lanes.load(&state[s][start..end]);
+        // All are of one length. Iterators instead of ranges, and one by one, not zipped: firmware has no room
+        // for panics.
+        let mut state = state.map(|part| part.chunks_mut(L::LANES));
+        let (mut params, mut grads) = (params.chunks_mut(L::LANES), grads.chunks(L::LANES));
+        while let (Some(params), Some(grads)) = (params.next(), grads.next()) {
+            let mut state = state.each_mut().map(|part| part.next().unwrap_or_default());
+            let old = state.each_ref().map(|part| lanes.load(part));
+            let (p, new) = formula.update(lanes, lanes.load(params), lanes.load(grads), old);
+            lanes.store(params, p);
+            for (part, new) in state.iter_mut().zip(new) {
+                lanes.store(part, new);
             }
-            let p = lanes.load(&params[start..end]);
-            let (p, new) = formula.update(lanes, p, lanes.load(&grads[start..end]), old);
-            lanes.store(&mut params[start..end], p);
-            for s in 0..S {
-                lanes.store(&mut state[s][start..end], new[s]);
-            }
-            start = end;
         }
     }
 }

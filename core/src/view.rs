@@ -38,7 +38,7 @@ impl Layout {
     /// Whether two different elements share a place. Exact: `i·rs = j·cs` has its smallest
     /// solution at `i = cs/g, j = rs/g` with `g = gcd(rs, cs)`.
     #[inline]
-    const fn overlaps(&self) -> bool {
+    pub const fn overlaps(&self) -> bool {
         if self.rows == 0 || self.cols == 0 {
             return false;
         }
@@ -53,7 +53,11 @@ impl Layout {
         while r != 0 {
             (g, r) = (r, g % r);
         }
-        cs / g < self.rows && rs / g < self.cols
+        // g is not 0; a division that may panic would be in every firmware that has a view.
+        match (cs.checked_div(g), rs.checked_div(g)) {
+            (Some(i), Some(j)) => i < self.rows && j < self.cols,
+            _ => true,
+        }
     }
 
     #[inline]

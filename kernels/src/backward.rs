@@ -32,17 +32,27 @@ use crate::threads::{Cuts, Part, Shared, fork, fork_in_order};
 /// The operands of a backward pass, checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep<E> {
+    /// The sides of the layer.
     pub shape: Shape,
+    /// Input, n×d.
     pub x: Source<E>,
+    /// Weights, d×m. Read for ∇X only.
     pub w: Source<E>,
+    /// Gradient of the output, n×m.
     pub dy: Source<E>,
+    /// The activation of the forward pass.
     pub activation: Activation,
     /// Y or Z; ∇Y itself where the activation needs neither.
     pub saved: Source<E>,
+    /// ∇X, n×d.
     pub dx: Option<Target<E>>,
+    /// How ∇X is written.
     pub dx_write: Write<E>,
+    /// ∇W, d×m.
     pub dw: Option<Target<E>>,
+    /// ∇b, m values.
     pub db: Option<*mut E>,
+    /// How ∇W and ∇b are written.
     pub params_write: Write<E>,
 }
 
@@ -68,7 +78,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     let run = Run { v, s, blocking, team, rooms, room };
     // SAFETY: the contract is the same, and the scratch memory is as `rooms` says.
     unsafe {
-        if rooms.by_blocks {
+        if cfg!(feature = "threads") && rooms.by_blocks {
             run.blocks();
         } else {
             for r in (0..s.shape.n).step_by(rooms.rows.max(1)) {
@@ -94,6 +104,9 @@ const OWN_SUMS: usize = 128 << 10;
 /// Whether threads share out the batch, a block of rows at a time: if ∇W is small, there are blocks enough,
 /// and the last ones leave few threads without.
 pub const fn by_blocks(Shape { n, d, m }: Shape, bytes: usize, threads: usize) -> bool {
+    if !cfg!(feature = "threads") {
+        return false;
+    }
     let rounds = n.div_ceil(K_BLOCK).div_ceil(if threads > 1 { threads } else { 1 });
     let places = rounds.saturating_mul(threads).saturating_mul(K_BLOCK);
     threads > 1 && d.saturating_mul(m).saturating_mul(bytes) <= OWN_SUMS && n >= places - places / 8

@@ -35,3 +35,10 @@ pub fn detect() -> Caches {
 pub fn detect() -> Caches {
     Caches::DEFAULT
 }
+
+impl Caches {
+    /// Those of this machine where its CPU tells them (x86-64), else [`Caches::DEFAULT`].
+    pub fn detect() -> Self {
+        detect()
+    }
+}

@@ -15,6 +15,7 @@ use crate::microkernel::{Initial, Tiles};
 use crate::pack::{self, Source};
 use crate::plan::{Blocking, Order, Packing, Tile, line};
 use crate::problem::Problem;
+use crate::scalar;
 
 /// Whether this is for a problem in its best orientation: one so small that no operand is worth a copy.
 #[inline(always)]
@@ -24,13 +25,14 @@ pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: Blocking) -> bo
     // Columns of B that are contiguous are transposed first, all of them, in the room of a panel.
     let b = p.b.col == 1 || p.b.row == 1 && p.n <= blocking.nc;
     let some = p.m > 0 && p.n > 0 && p.k > 0;
-    V::LANES > 1 && small && a && b && p.c.col == 1 && some && blocking.packing != Packing::Always
+    // With one lane strides are free, and nothing is ever copied.
+    V::LANES == 1 || small && a && b && p.c.col == 1 && some && blocking.packing != Packing::Always
 }
 
 /// Elements of scratch memory that it needs: no more than a plan would.
 #[inline(always)]
 pub fn scratch<V: Kernels<E>, E: Element>(p: &Problem<E>) -> usize {
-    if p.b.col == 1 { 0 } else { line(p.n.next_multiple_of(V::LANES) * p.k) }
+    if V::LANES == 1 || p.b.col == 1 { 0 } else { line(p.n.next_multiple_of(V::LANES) * p.k) }
 }
 
 /// Computes it.
@@ -40,6 +42,10 @@ pub fn scratch<V: Kernels<E>, E: Element>(p: &Problem<E>) -> usize {
 /// nothing else, and no two of their elements share a place. `room` is as [`scratch`] says.
 #[inline(always)]
 pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E) {
+    if V::LANES == 1 {
+        // SAFETY: the contract is the same.
+        return unsafe { scalar::product(p) };
+    }
     let mut b = p.b;
     if b.col != 1 {
         let width = p.n.next_multiple_of(V::LANES);

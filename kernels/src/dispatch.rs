@@ -3,6 +3,10 @@
 use trine_core::{Element, Error, Rounding};
 
 use crate::isa::portable::Portable;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+use crate::isa::sse2::Sse2;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use crate::isa::wasm::Simd128;
 use crate::isa::{Isa, Kernels};
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::vector::Pulp;
@@ -22,6 +26,7 @@ impl Isa {
     pub fn rounding<E: Dispatch>(self) -> Rounding {
         match self {
             Isa::Portable => <Portable as trine_core::Lanes<E>>::ROUNDING,
+            Isa::Simd128 | Isa::Sse2 => Rounding::Unfused,
             _ => Rounding::Fused,
         }
     }
@@ -34,6 +39,10 @@ pub struct Token(Unit);
 #[derive(Clone, Copy, Debug)]
 enum Unit {
     Portable(Portable),
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(Simd128),
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    Sse2(Sse2),
     #[cfg(target_arch = "x86_64")]
     Avx2(Pulp<pulp::x86::V3>),
     #[cfg(target_arch = "x86_64")]
@@ -47,6 +56,10 @@ impl Token {
     pub fn detect(isa: Isa) -> Option<Token> {
         Some(Token(match isa {
             Isa::Portable => Unit::Portable(Portable),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Isa::Simd128 => Unit::Simd128(Simd128),
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Isa::Sse2 => Unit::Sse2(Sse2),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Unit::Avx2(Pulp(x86::v3()?)),
             #[cfg(target_arch = "x86_64")]
@@ -67,6 +80,10 @@ impl Token {
     pub fn isa(self) -> Isa {
         match self.0 {
             Unit::Portable(_) => Isa::Portable,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Unit::Simd128(_) => Isa::Simd128,
+            #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+            Unit::Sse2(_) => Isa::Sse2,
             #[cfg(target_arch = "x86_64")]
             Unit::Avx2(_) => Isa::Avx2,
             #[cfg(target_arch = "x86_64")]
@@ -159,6 +176,10 @@ macro_rules! dispatch {
             fn run<J: Job<$e>>(token: Token, job: J) -> J::Output {
                 match token.0 {
                     Unit::Portable(v) => job.run(v),
+                    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                    Unit::Simd128(v) => job.run(v),
+                    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+                    Unit::Sse2(v) => job.run(v),
                     #[cfg(target_arch = "x86_64")]
                     Unit::Avx2(v) => job.run(v),
                     #[cfg(target_arch = "x86_64")]

@@ -12,11 +12,20 @@ use crate::problem::Target;
 /// once, outside of the loops. A variable would be looked at again for every vector.
 macro_rules! for_activation {
     ($activation:expr, |$act:ident| $body:expr) => {
-        for_activation!(@choose $activation, $act, $body, Relu Sigmoid Tanh Gelu Silu)
+        for_activation!(@choose $activation, $act, $body, Relu; Sigmoid Tanh Gelu Silu)
     };
-    (@choose $activation:expr, $act:ident, $body:expr, $($known:ident)*) => {
+    (@choose $activation:expr, $act:ident, $body:expr, $first:ident; $($known:ident)*) => {
         match $activation {
-            $(Activation::$known => {
+            Activation::$first => {
+                macro_rules! $act {
+                    () => {
+                        Activation::$first
+                    };
+                }
+                $body
+            }
+            $(#[cfg(feature = "activations")]
+            Activation::$known => {
                 macro_rules! $act {
                     () => {
                         Activation::$known
@@ -49,7 +58,28 @@ pub unsafe fn activate<V: Kernels<E>, E: Element>(
     cols: usize,
 ) {
     // SAFETY: the contract is the same.
+    unsafe { activate_inline(v, activation, c, y, rows, cols) }
+}
+
+/// The same, compiled where it is called: a constant activation is the only one there.
+///
+/// # Safety
+/// As for [`activate`].
+#[inline(always)]
+pub unsafe fn activate_inline<V: Kernels<E>, E: Element>(
+    v: V,
+    activation: Activation,
+    c: Source<E>,
+    y: Target<E>,
+    rows: usize,
+    cols: usize,
+) {
+    // SAFETY: the contract is the same.
     unsafe {
+        if V::LANES == 1 && activation != Activation::Relu {
+            // One body: there flash counts more than a branch for each value.
+            return map_rows(v, [c], y, rows, cols, |[z]| activation.apply(v, z));
+        }
         for_activation!(activation, |act| map_rows(
             v,
             [c],
@@ -69,6 +99,23 @@ pub unsafe fn activate<V: Kernels<E>, E: Element>(
 pub unsafe fn derive<V: Kernels<E>, E: Element>(
     v: V,
     activation: Activation,
+    sources: [Source<E>; 2],
+    dz: Target<E>,
+    rows: usize,
+    cols: usize,
+) {
+    // SAFETY: the contract is the same.
+    unsafe { derive_inline(v, activation, sources, dz, rows, cols) }
+}
+
+/// The same, compiled where it is called: a constant activation is the only one there.
+///
+/// # Safety
+/// As for [`derive`].
+#[inline(always)]
+pub unsafe fn derive_inline<V: Kernels<E>, E: Element>(
+    v: V,
+    activation: Activation,
     [dy, saved]: [Source<E>; 2],
     dz: Target<E>,
     rows: usize,
@@ -76,6 +123,9 @@ pub unsafe fn derive<V: Kernels<E>, E: Element>(
 ) {
     // SAFETY: the contract is the same.
     unsafe {
+        if V::LANES == 1 && activation != Activation::Relu {
+            return map_rows(v, [dy, saved], dz, rows, cols, |[dy, saved]| activation.backward(v, dy, saved));
+        }
         for_activation!(activation, |act| map_rows(
             v,
             [dy, saved],
@@ -139,7 +189,8 @@ unsafe fn map_rows<V: Kernels<E>, E: Element, const S: usize>(
     cols: usize,
     f: impl Fn([V::V; S]) -> V::V,
 ) {
-    let contiguous = y.col == 1 && sources.iter().all(|s| s.col == 1);
+    // With one lane strides are free.
+    let contiguous = V::LANES > 1 && y.col == 1 && sources.iter().all(|s| s.col == 1);
     v.vectorize(
         #[inline(always)]
         || {

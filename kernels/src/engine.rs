@@ -13,8 +13,9 @@ use crate::executor::{Executor, Team};
 use crate::isa::{Isa, Kernels};
 use crate::pack::Source;
 use crate::plan::{Blocking, Caches};
-use crate::problem::{Problem, Start, Target, flips};
+use crate::problem::{Problem, Target};
 use crate::product::product;
+use crate::raw;
 use crate::scratch::{Line, Op, Scratch};
 use crate::tuning::Tuning;
 
@@ -103,6 +104,7 @@ impl<'s> Engine<'s> {
     }
 
     /// The same engine on the threads of an executor, which several engines may share.
+    #[cfg(feature = "threads")]
     #[must_use]
     pub fn with_executor<'e>(self, executor: &'e dyn Executor) -> Engine<'e>
     where
@@ -152,9 +154,31 @@ impl<'s> Engine<'s> {
         Plan::new::<E>(self.isa(), op, Shape { n, d, m }, self.threads(), self.blocking::<E>())
     }
 
+    /// `C = A·B`, checked and dispatched once and then computed `times` times. As many calls of
+    /// [`matmul`](LinearKernels::matmul) have the same result; what they take longer is the cost of a call.
+    ///
+    /// # Errors
+    /// Those of `matmul`.
+    pub fn matmul_repeatedly<E: Supported>(
+        &mut self,
+        c: MatMut<'_, E>,
+        a: MatRef<'_, E>,
+        b: MatRef<'_, E>,
+        times: u64,
+    ) -> Result<(), Error> {
+        let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
+        let sides = (shape.n, shape.m, shape.d);
+        let problem = Problem::new(sides, source(a), source(b), target(c), Write::REPLACE);
+        let (blocking, team) = (&self.blocking[usize::from(E::BYTES > 4)], self.threads.team());
+        E::repeat(self.token, &problem, times, Means { blocking, team, scratch: &mut self.scratch })
+    }
+
     /// Does the work on the unit.
+    ///
+    /// # Safety
+    /// The operands are as `raw` says.
     #[inline(always)]
-    fn execute<E: Supported>(&mut self, work: Work<'_, E>) -> Result<(), Error> {
+    pub(crate) unsafe fn execute<E: Supported>(&mut self, work: Work<'_, E>) -> Result<(), Error> {
         let (blocking, team) = (&self.blocking[usize::from(E::BYTES > 4)], self.threads.team());
         E::compute(self.token, work, Means { blocking, team, scratch: &mut self.scratch })
     }
@@ -164,6 +188,8 @@ impl<'s> Engine<'s> {
 #[derive(Debug)]
 enum Threads<'s> {
     Alone,
+    /// Also what the lifetime is for where nobody lends any.
+    #[cfg_attr(not(feature = "threads"), expect(dead_code, reason = "nobody lends any"))]
     Lent(&'s dyn Executor),
     #[cfg(feature = "std")]
     Own(crate::Pool),
@@ -207,8 +233,8 @@ impl<E: Element> Job<E> for Bound<'_, '_, '_, E> {
     fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
         let Bound(work, Means { blocking, team, scratch }) = self;
         let blocking = *blocking;
-        // SAFETY: made in this file from views that fit each other; a step's gradient is complete
-        // before the weights it reads are updated.
+        // SAFETY: who made the work says so (`execute`); a step's gradient is complete before the weights it
+        // reads are updated.
         unsafe {
             match work {
                 Work::Product(problem) => product(v, *problem, blocking, team, scratch),
@@ -227,6 +253,18 @@ impl<E: Element> Job<E> for Bound<'_, '_, '_, E> {
     }
 }
 
+/// The same product so many times.
+struct Again<'w, 'e, 's, E>(&'w Problem<E>, u64, Means<'e, 's>);
+
+impl<E: Element> Job<E> for Again<'_, '_, '_, E> {
+    type Output = Result<(), Error>;
+    fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
+        let Again(problem, times, Means { blocking, team, scratch }) = self;
+        // SAFETY: made in this file from views that fit each other.
+        (0..times).try_for_each(|_| unsafe { product(v, *problem, *blocking, team, scratch) })
+    }
+}
+
 /// An element type with kernels: `f32`, `f64`. They are compiled with this crate, once, and not
 /// again with every crate that calls an engine.
 pub trait Supported: Dispatch {
@@ -234,6 +272,11 @@ pub trait Supported: Dispatch {
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "hidden, and called in this file only")]
     fn compute(token: Token, work: Work<'_, Self>, means: Means<'_, '_>) -> Result<(), Error>;
+
+    /// Does one product so many times on the unit of the token.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "hidden, and called in this file only")]
+    fn repeat(token: Token, problem: &Problem<Self>, times: u64, means: Means<'_, '_>) -> Result<(), Error>;
 }
 
 macro_rules! supported {
@@ -242,6 +285,11 @@ macro_rules! supported {
             #[allow(private_interfaces, reason = "hidden, and called in this file only")]
             fn compute(token: Token, work: Work<'_, $e>, means: Means<'_, '_>) -> Result<(), Error> {
                 <$e as Dispatch>::run(token, Bound(work, means))
+            }
+
+            #[allow(private_interfaces, reason = "hidden, and called in this file only")]
+            fn repeat(token: Token, problem: &Problem<$e>, times: u64, means: Means<'_, '_>) -> Result<(), Error> {
+                <$e as Dispatch>::run(token, Again(problem, times, means))
             }
         })*
     };
@@ -261,23 +309,10 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
     fn forward_with(&mut self, forward: Forward<'_, E>) -> Result<(), Error> {
         let shape = forward.check()?;
         let Forward { x, w, bias, activation, y, z } = forward;
-        let y = target(y);
-        let has_z = z.is_some();
-        let c = z.map_or(y, target);
-        let problem = Problem {
-            m: shape.n,
-            n: shape.m,
-            k: shape.d,
-            a: source(x),
-            b: source(w),
-            start: bias.map_or(Start::Nothing, |bias| Start::PerColumn(bias.as_ptr())),
-            alpha: E::ONE,
-            activation,
-            y: has_z.then_some(y),
-            c,
-            flip: flips(&c, shape.n, shape.m),
-        };
-        self.execute(Work::Product(&problem))
+        let bias = bias.map(<[E]>::as_ptr);
+        let (x, w, y, z) = (source(x), source(w), target(y), z.map(target));
+        // SAFETY: views that fit each other, the written ones exclusive.
+        unsafe { self.forward_raw(raw::Forward { shape, x, w, bias, activation, y, z }) }
     }
 
     fn matmul(
@@ -288,8 +323,8 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
         write: Write<E>,
     ) -> Result<(), Error> {
         let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
-        let work = Problem::new((shape.n, shape.m, shape.d), source(a), source(b), target(c), write);
-        self.execute(Work::Product(&work))
+        // SAFETY: views that fit each other, the written one exclusive.
+        unsafe { self.matmul_raw(shape, target(c), source(a), source(b), write) }
     }
 
     fn grad_params(
@@ -303,7 +338,7 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
         let lengths = db.as_ref().map(|db| db.len());
         let shape = linear::check_grad_params(dw.layout(), lengths, x.layout(), dz.layout())?;
         let (x, dz) = (source(x), source(dz));
-        let work = Sweep {
+        let work = raw::Backward {
             shape,
             x,
             w: x,
@@ -316,13 +351,14 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             db: db.map(<[E]>::as_mut_ptr),
             params_write: write,
         };
-        self.execute(Work::Sweep(&work))
+        // SAFETY: views that fit each other, the written ones exclusive; W is not read without ∇X.
+        unsafe { self.backward_raw(&work) }
     }
 
     fn backward(&mut self, given: Backward<'_, E>, wanted: Gradients<'_, E>) -> Result<(), Error> {
         let shape = given.check(&wanted)?;
         let dy = source(given.dy);
-        let work = Sweep {
+        let work = raw::Backward {
             shape,
             x: source(given.x),
             w: source(given.w),
@@ -335,29 +371,29 @@ impl<E: Supported> LinearKernels<E> for Engine<'_> {
             db: wanted.db.map(<[E]>::as_mut_ptr),
             params_write: wanted.params_write,
         };
-        self.execute(Work::Sweep(&work))
+        // SAFETY: views that fit each other, the written ones exclusive.
+        unsafe { self.backward_raw(&work) }
     }
 
     fn backward_step(&mut self, step: Step<'_, E>) -> Result<(), Error> {
         let shape = step.check()?;
         let Step { x, w, bias, dy, activation, saved, dx, lr } = step;
         let (w, dy) = (target(w), source(dy));
-        let update = Sweep {
+        let work = raw::Backward {
             shape,
             x: source(x),
             w: w.source(),
             dy,
             activation,
             saved: saved.map_or(dy, source),
-            dx: None,
+            dx: dx.map(target),
             dx_write: Write::REPLACE,
             dw: Some(w),
             db: bias.map(<[E]>::as_mut_ptr),
-            params_write: Write::ADD.times(-lr),
+            params_write: Write::ADD,
         };
-        // All of ∇X first: it is taken from W as it was.
-        let gradient = dx.map(|dx| Sweep { dx: Some(target(dx)), dw: None, db: None, ..update });
-        self.execute(Work::Step(gradient.as_ref(), &update))
+        // SAFETY: views that fit each other, the written ones exclusive.
+        unsafe { self.step_raw(&work, lr) }
     }
 
     fn run<T: Task<E>>(&mut self, task: T) -> T::Output {

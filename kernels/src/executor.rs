@@ -43,12 +43,13 @@ impl Executor for Rayon {
 
 /// How many of `threads` so many multiply-adds are worth, if each has to bring at least `each` of them.
 pub(crate) const fn useful_threads(threads: usize, work: usize, each: usize) -> usize {
-    at_least(at_most(work / each, threads), 1)
+    // Without them nothing of threads is compiled.
+    if cfg!(feature = "threads") { at_least(at_most(work / at_least(each, 1), threads), 1) } else { 1 }
 }
 
 /// Threads for one piece of work.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(target_has_atomic = "ptr"), allow(dead_code, reason = "one core"))]
+#[cfg_attr(not(all(feature = "threads", target_has_atomic = "ptr")), allow(dead_code, reason = "one core"))]
 pub(crate) struct Team<'t> {
     /// The most.
     pub threads: usize,
@@ -61,7 +62,11 @@ impl Team<'_> {
     /// As many of them as so many multiply-adds are worth, if each has to bring at least `each`.
     #[inline(always)]
     pub fn for_work(self, work: usize, each: usize) -> Self {
-        let threads = if self.threads > 1 { useful_threads(self.threads, work, each) } else { 1 };
+        let threads = if cfg!(feature = "threads") && self.threads > 1 {
+            useful_threads(self.threads, work, each)
+        } else {
+            1
+        };
         Team { threads, work, ..self }
     }
 }

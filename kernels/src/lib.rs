@@ -15,14 +15,16 @@
 //!
 //! # Features
 //! - `std` (default): run-time detection of the instruction set, an engine that owns its scratch memory, threads.
-//! - `rayon`: rayon's threads in place of the engine's own ([`Rayon`]).
+//! - `activations` (with `std`): sigmoid, tanh, GELU and SiLU, which a microcontroller may have no room for.
+//! - `threads` (with `std`): executors ([`Executor`]), also without an operating system.
+//! - `rayon`: rayon's threads in place of the engine's own.
 //! - `gemm`: the same layer on the `gemm` crate, as a peer and an oracle.
 //!
 //! Without `std` nothing is allocated: [`Engine::with_scratch`] works on the caller's memory, and
 //! [`scratch_len`] says how much that is, at compile time.
 #![no_std]
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 extern crate std;
 
 mod backward;
@@ -38,10 +40,12 @@ mod dispatch;
 mod elementwise;
 mod engine;
 mod executor;
+pub mod fixed;
 mod gemm;
 #[cfg(feature = "gemm")]
 mod gemm_crate;
 mod isa;
+pub mod memory;
 mod microkernel;
 mod pack;
 pub mod peak;
@@ -50,7 +54,9 @@ mod plan;
 mod pool;
 mod problem;
 mod product;
+pub mod raw;
 mod registry;
+mod scalar;
 mod scratch;
 mod sums;
 mod threads;

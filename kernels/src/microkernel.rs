@@ -12,8 +12,8 @@
 //! A sum over k stays in one lane of one accumulator and is never split, so its order does not
 //! depend on the tile. A is read one element at a time and spread over a vector: from rows that
 //! are contiguous along k (`BY_ROWS`), or from columns whose elements are neighbours, as in a
-//! micropanel. B's rows are contiguous. On a machine with one lane all strides are free. The last
-//! vector of a row may be partial (`TAIL`): a mask keeps its memory untouched.
+//! micropanel. B's rows are contiguous. The last vector of a row may be partial (`TAIL`): a mask keeps
+//! its memory untouched. Machines with one lane have a body of their own (`scalar.rs`).
 //!
 //! On the way through long sums the kernel may copy what it reads into scratch memory (`COPY`), in the
 //! order in which the next tiles will read it: the stores cost nothing beside the multiply-adds, where
@@ -135,14 +135,12 @@ unsafe fn body<
     // A copy, which stores to C cannot change.
     let mut t = *t;
     let tail = v.tail(t.last);
-    // Strides of 1 that the compiler should know; with one lane all of them are free.
-    if V::LANES > 1 {
-        (t.b_col, t.c_col) = (1, 1);
-        if BY_ROWS {
-            t.a_col = 1;
-        } else {
-            t.a_row = 1;
-        }
+    // Strides of 1 that the compiler should know.
+    (t.b_col, t.c_col) = (1, 1);
+    if BY_ROWS {
+        t.a_col = 1;
+    } else {
+        t.a_row = 1;
     }
     let width = NRV * V::LANES;
     for _ in 0..t.rows {
@@ -151,7 +149,7 @@ unsafe fn body<
             // SAFETY: a microtile of those that the caller speaks of: MR rows, one strip of B, its columns of C.
             unsafe {
                 let mut acc = begin::<V, E, MR, NRV, TAIL>(v, &s, tail);
-                sum::<V, E, MR, NRV, TAIL, COPY>(v, &s, &mut acc, tail);
+                sum::<V, E, MR, NRV, TAIL, BY_ROWS, COPY>(v, &s, &mut acc, tail);
                 end::<V, E, MR, NRV, TAIL>(v, &s, acc, tail);
             }
             s.b = s.b.wrapping_add(t.b_strip);
@@ -205,6 +203,7 @@ unsafe fn sum<
     const MR: usize,
     const NRV: usize,
     const TAIL: bool,
+    const BY_ROWS: bool,
     const COPY: usize,
 >(
     v: V,
@@ -214,29 +213,36 @@ unsafe fn sum<
 ) {
     let (mut a, mut b) = (t.a, t.b);
     let (mut copy_a, mut copy_b) = (t.copy_a, t.copy_b);
-    let unroll = if V::LANES == 1 { 1 } else { 4 };
-    for _ in 0..t.len / unroll {
-        for u in 0..unroll {
-            let (a, b) = (a.wrapping_add(u * t.a_col), b.wrapping_add(u * t.b_row));
+    // One value of k, u behind where the pointers are.
+    macro_rules! add {
+        ($u:expr) => {{
+            let (a, b) = (a.wrapping_add($u * t.a_col), b.wrapping_add($u * t.b_row));
             // SAFETY: column k of A and row k of B, as the caller says, and the places of their copies.
             unsafe {
-                let row = step::<V, E, MR, NRV, TAIL>(v, acc, a, t.a_row, b, t.b_col, tail);
-                copy::<V, E, MR, NRV, COPY>(v, u, (a, copy_a), (row, copy_b));
+                let row = step::<V, E, MR, NRV, TAIL, BY_ROWS>(v, acc, (a, t.a_row), (b, t.b_col), tail);
+                copy::<V, E, MR, NRV, COPY>(v, $u, (a, copy_a), (row, copy_b));
             }
-            // Keeps the loads of one k from moving up to those of another, where they would spill.
-            compiler_fence(Ordering::SeqCst);
-        }
+        }};
+    }
+    let unroll = 4;
+    for _ in 0..t.len / unroll {
+        // Not a loop: how much of one the compiler unrolls depends on the tile. The fences keep the loads of
+        // one k from moving up to those of another, where they would spill.
+        add!(0);
+        compiler_fence(Ordering::SeqCst);
+        add!(1);
+        compiler_fence(Ordering::SeqCst);
+        add!(2);
+        compiler_fence(Ordering::SeqCst);
+        add!(3);
+        compiler_fence(Ordering::SeqCst);
         a = a.wrapping_add(unroll * t.a_col);
         b = b.wrapping_add(unroll * t.b_row);
         copy_a = copy_a.wrapping_add(unroll * MR);
         copy_b = copy_b.wrapping_add(unroll * NRV * V::LANES);
     }
     for _ in 0..t.len % unroll {
-        // SAFETY: as above.
-        unsafe {
-            let row = step::<V, E, MR, NRV, TAIL>(v, acc, a, t.a_row, b, t.b_col, tail);
-            copy::<V, E, MR, NRV, COPY>(v, 0, (a, copy_a), (row, copy_b));
-        }
+        add!(0);
         a = a.wrapping_add(t.a_col);
         b = b.wrapping_add(t.b_row);
         copy_a = copy_a.wrapping_add(MR);
@@ -312,23 +318,27 @@ unsafe fn copy<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, cons
 
 /// One value of k: a column of A times a row of B, which is returned.
 #[inline(always)]
-unsafe fn step<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+unsafe fn step<
+    V: Vector<E>,
+    E: Element,
+    const MR: usize,
+    const NRV: usize,
+    const TAIL: bool,
+    const BY_ROWS: bool,
+>(
     v: V,
     acc: &mut [[V::V; NRV]; MR],
-    a: *const E,
-    a_row: usize,
-    b: *const E,
-    b_col: usize,
+    (a, a_row): (*const E, usize),
+    (b, b_col): (*const E, usize),
     tail: V::Tail,
 ) -> [V::V; NRV] {
     // SAFETY: NRV vectors of B, the last one partial, and MR elements of A, as the caller says.
     unsafe {
         let row: [V::V; NRV] = from_fn(|j| load::<V, E, NRV, TAIL>(v, b, j, b_col, tail));
-        for (i, acc) in acc.iter_mut().enumerate() {
-            let a = v.splat(*a.wrapping_add(i * a_row));
-            for j in 0..NRV {
-                acc[j] = v.mul_add(a, row[j], acc[j]);
-            }
+        if BY_ROWS {
+            v.add_column::<MR, NRV, false>(acc, (a, a_row), &row);
+        } else {
+            v.add_column::<MR, NRV, true>(acc, (a, a_row), &row);
         }
         row
     }
@@ -362,7 +372,7 @@ pub struct Variants<V: 'static, E: 'static> {
     /// For A by columns and by rows, the whole one and the one with a partial vector.
     pub plain: [[Microkernel<V, E>; 2]; 2],
     /// None in tiles for few rows, which have nobody to copy for, and on a machine with one lane,
-    /// where nothing is packed.
+    /// where nothing is copied.
     pub copying: Option<Copying<V, E>>,
 }
 
@@ -411,18 +421,14 @@ macro_rules! table {
     };
     (@row $kind:ident, $nrv:literal: $($mr:literal)*) => {
         &[$(Variants {
-            plain: [table!(@tails $mr, $nrv, false), table!(@tails $mr, $nrv, table!(@rows $kind))],
+            plain: [table!(@tails $mr, $nrv, false), table!(@tails $mr, $nrv, true)],
             copying: table!(@copying $kind, $mr, $nrv),
         }),*]
     };
     (@tails $mr:literal, $nrv:literal, $by_rows:expr) => {
         [tile::<V, E, $mr, $nrv, false, { $by_rows }, 0>, tile::<V, E, $mr, $nrv, true, { $by_rows }, 0>]
     };
-    // With one lane strides are free: one kernel serves both orders of A.
-    (@rows scalar) => { false };
-    (@rows $lanes:ident) => { true };
     (@copying few, $mr:literal, $nrv:literal) => { None };
-    (@copying scalar, $mr:literal, $nrv:literal) => { None };
     (@copying lanes, $mr:literal, $nrv:literal) => {
         Some(Copying {
             by_columns: [
@@ -449,9 +455,9 @@ table!(NARROW, "For 16 registers.",
     few 3: 1 2;
     few 4: 1 2;
 );
-table!(SCALAR, "For one lane.",
-    scalar 1: 1 2 3 4;
-    scalar 2: 1 2 3 4;
-    scalar 3: 1 2 3 4;
-    scalar 4: 1 2 3 4;
+table!(FIFTEEN, "For 15 registers and a multiply-add that takes two instructions.",
+    lanes 1: 1 2 3 4;
+    lanes 2: 1 2 3 4;
+    lanes 3: 1 2 3 4;
+    few 4: 1 2;
 );

@@ -21,8 +21,11 @@ pub const ROWS: usize = 16;
 /// A matrix in memory: its first element and the distances between rows and between columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<E> {
+    /// The first element.
     pub ptr: *const E,
+    /// Distance from one row to the next, in elements.
     pub row: usize,
+    /// Distance from one column to the next, in elements.
     pub col: usize,
 }
 

@@ -24,7 +24,10 @@ impl<E: Element> Job<E> for Rounds {
 
     fn run<V: Kernels<E>>(self, v: V) -> u64 {
         // Enough chains for every port and the latency, few enough for the registers.
-        if V::LANES * E::BYTES == 32 { chains::<V, E, 12>(v, self.0) } else { chains::<V, E, 16>(v, self.0) }
+        match V::ISA {
+            Isa::Sse2 | Isa::Avx2 => chains::<V, E, 12>(v, self.0),
+            _ => chains::<V, E, 16>(v, self.0),
+        }
     }
 }
 

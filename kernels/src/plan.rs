@@ -61,10 +61,10 @@ impl Blocking {
     /// Half of L2 for the panel of B, an eighth of L3 (which others share) for the block of A, in whole tiles.
     pub const fn for_caches(caches: Caches, isa: Isa, bytes: usize) -> Self {
         let tile = Tile::of(isa, bytes);
-        let row = K_BLOCK * at_least(bytes, 1);
+        let row = K_BLOCK * bytes;
         Blocking {
-            mc: at_least(at_most(caches.l3 / 8, 8 << 20) / row / tile.mr, 1) * tile.mr,
-            nc: at_least(caches.l2 / 2 / row / tile.nr(), 1) * tile.nr(),
+            mc: at_least(per(per(at_most(caches.l3 / 8, 8 << 20), row), tile.mr), 1) * tile.mr,
+            nc: at_least(per(per(caches.l2 / 2, row), tile.nr()), 1) * tile.nr(),
             packing: Packing::Auto,
             thresholds: Thresholds::for_caches(caches),
         }
@@ -87,9 +87,11 @@ impl Tile {
     pub const fn of(isa: Isa, bytes: usize) -> Self {
         match isa {
             Isa::Portable => Tile { mr: 4, nrv: 4, lanes: 1 },
-            Isa::Avx2 => Tile { mr: 6, nrv: 2, lanes: 32 / bytes },
-            Isa::Avx512 => Tile { mr: 8, nrv: 3, lanes: 64 / bytes },
-            Isa::Neon => Tile { mr: 8, nrv: 3, lanes: 16 / bytes },
+            Isa::Simd128 => Tile { mr: 4, nrv: 3, lanes: per(16, bytes) },
+            Isa::Sse2 => Tile { mr: 6, nrv: 2, lanes: per(16, bytes) },
+            Isa::Avx2 => Tile { mr: 6, nrv: 2, lanes: per(32, bytes) },
+            Isa::Avx512 => Tile { mr: 8, nrv: 3, lanes: per(64, bytes) },
+            Isa::Neon => Tile { mr: 8, nrv: 3, lanes: per(16, bytes) },
         }
     }
 
@@ -99,7 +101,7 @@ impl Tile {
         let tile = Tile::of(isa, bytes);
         match isa {
             Isa::Portable => tile,
-            Isa::Avx2 => Tile { mr: 2, nrv: 4, ..tile },
+            Isa::Simd128 | Isa::Sse2 | Isa::Avx2 => Tile { mr: 2, nrv: 4, ..tile },
             Isa::Avx512 | Isa::Neon => Tile { mr: 4, nrv: 6, ..tile },
         }
     }
@@ -364,6 +366,14 @@ const fn a_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool 
 const fn b_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool {
     p.m.div_ceil(tile.mr) >= when.copy_b_tiles
         && p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > when.copy_b_bytes
+}
+
+/// How many of `y` there are in `x`: a division that cannot panic, for firmware that is to have no panic.
+const fn per(x: usize, y: usize) -> usize {
+    match x.checked_div(y) {
+        Some(quotient) => quotient,
+        None => 0,
+    }
 }
 
 pub(crate) const fn at_least(x: usize, least: usize) -> usize {

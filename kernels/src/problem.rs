@@ -9,8 +9,11 @@ use crate::plan::{Order, Product};
 /// A matrix that is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<E> {
+    /// The first element.
     pub ptr: *mut E,
+    /// Distance from one row to the next, in elements.
     pub row: usize,
+    /// Distance from one column to the next, in elements.
     pub col: usize,
 }
 
@@ -20,6 +23,7 @@ impl<E> Target<E> {
         Target { ptr: self.ptr, row: self.col, col: self.row }
     }
 
+    /// The part that begins at (i, j).
     #[inline(always)]
     pub fn at(self, i: usize, j: usize) -> Self {
         Target { ptr: self.ptr.wrapping_add(offset((i, self.row), (j, self.col))), ..self }

@@ -28,13 +28,15 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
     let oriented = p.oriented();
-    if direct::fits::<V, E>(&oriented, blocking) {
+    let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
+    // With one lane everything fits, also what is worth several threads: those cut it first.
+    let alone = V::LANES > 1 || team.threads <= 1;
+    if alone && direct::fits::<V, E>(&oriented, blocking) {
         let room = scratch.get::<E>(direct::scratch::<V, E>(&oriented))?;
         // SAFETY: the contract is the same.
         unsafe { direct::run(v, &oriented, room) };
         return Ok(());
     }
-    let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
     let planned = Planned::new(v, oriented, blocking);
     let each = planned.scratch();
     let room = scratch.get::<E>(team.threads.saturating_mul(each))?;

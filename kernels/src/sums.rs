@@ -36,12 +36,13 @@ pub unsafe fn column_sums<V: Kernels<E>, E: Element>(
                 let mut j = 0;
                 // SAFETY: whole vectors of columns, as many at a time as there are, and one that may be partial.
                 unsafe {
-                    while j + WIDE * lanes <= m {
+                    // With one lane registers are fewer, and flash counts.
+                    while const { V::LANES > 1 } && j + WIDE * lanes <= m {
                         columns::<V, E, WIDE>(v, block, j, lanes, db, write);
                         j += WIDE * lanes;
                     }
                     // One after the other each would wait for the latency of its own additions.
-                    if const { V::LANES > 1 } && j + 4 * lanes <= m {
+                    while j + 4 * lanes <= m {
                         columns::<V, E, 4>(v, block, j, lanes, db, write);
                         j += 4 * lanes;
                     }

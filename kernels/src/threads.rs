@@ -28,7 +28,8 @@ impl Cuts {
     pub fn part(self, mut i: usize, mut parts: usize) -> Part {
         let Cuts { size: (m, n), unit: (row, col), weight } = self;
         let mut part = Part { rows: (0, m), cols: (0, n) };
-        while parts > 1 {
+        // Without threads nothing of this is compiled.
+        while cfg!(feature = "threads") && parts > 1 {
             let first = parts / 2;
             let sides = [(part.rows, row), (part.cols, col)];
             let cuts = sides.map(|((from, to), unit)| {
@@ -58,8 +59,12 @@ impl Cuts {
 
 /// Calls `part(member, i)` for each `i` of `parts`, on the threads of the team. A member is at one part at
 /// a time, and numbered below the team's threads.
+#[cfg_attr(
+    not(all(feature = "threads", target_has_atomic = "ptr")),
+    expect(unused_variables, reason = "one thread")
+)]
 pub fn fork(team: Team<'_>, parts: usize, part: impl Fn(usize, usize) + Sync) {
-    #[cfg(target_has_atomic = "ptr")]
+    #[cfg(all(feature = "threads", target_has_atomic = "ptr"))]
     if let (Some(executor), 2..) = (team.executor, team.threads.min(parts)) {
         use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -105,24 +110,30 @@ pub fn fork_in_order(
     });
 }
 
-#[cfg(target_has_atomic = "ptr")]
+#[cfg(all(feature = "threads", target_has_atomic = "ptr"))]
 type Counter = core::sync::atomic::AtomicUsize;
 
 /// Whose turn it is. Without atomics there is one thread, whose turn it always is.
 #[derive(Default)]
-struct Line(#[cfg(target_has_atomic = "ptr")] Counter);
+struct Line(#[cfg(all(feature = "threads", target_has_atomic = "ptr"))] Counter);
 
 /// A place in the line. It is passed on in any case, even by a part that panics.
 struct Turn<'l> {
-    #[cfg_attr(not(target_has_atomic = "ptr"), expect(dead_code, reason = "one thread"))]
+    #[cfg_attr(
+        not(all(feature = "threads", target_has_atomic = "ptr")),
+        expect(dead_code, reason = "one thread")
+    )]
     line: &'l Line,
-    #[cfg_attr(not(target_has_atomic = "ptr"), expect(dead_code, reason = "one thread"))]
+    #[cfg_attr(
+        not(all(feature = "threads", target_has_atomic = "ptr")),
+        expect(dead_code, reason = "one thread")
+    )]
     i: usize,
 }
 
 impl Turn<'_> {
     fn wait(&self) {
-        #[cfg(target_has_atomic = "ptr")]
+        #[cfg(all(feature = "threads", target_has_atomic = "ptr"))]
         {
             let mut spins = 0_u32;
             while self.line.0.load(core::sync::atomic::Ordering::Acquire) < self.i {
@@ -141,7 +152,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.wait();
-        #[cfg(target_has_atomic = "ptr")]
+        #[cfg(all(feature = "threads", target_has_atomic = "ptr"))]
         self.line.0.store(self.i + 1, core::sync::atomic::Ordering::Release);
     }
 }

@@ -49,8 +49,44 @@ pub trait Vector<E: Element>: Lanes<E> + Send + Sync + 'static {
     /// `v < 0 ? 0 : v`: NaN stays NaN, −0 stays −0.
     fn relu(self, v: Self::V) -> Self::V;
 
+    /// Adds a column of A times a row of B to the accumulators: `acc[i][·] += a[i·stride]·row[·]`. With `NEAR`
+    /// the stride is 1: a unit whose multiply-add takes a lane of a vector reads whole vectors of A.
+    ///
+    /// # Safety
+    /// MR elements, `stride` apart, can be read at `a`.
+    #[inline(always)]
+    unsafe fn add_column<const MR: usize, const NRV: usize, const NEAR: bool>(
+        self,
+        acc: &mut [[Self::V; NRV]; MR],
+        (a, stride): (*const E, usize),
+        row: &[Self::V; NRV],
+    ) {
+        // SAFETY: the contract is the same.
+        unsafe { spread(self, acc, (a, stride), row) }
+    }
+
     /// Runs `f`, compiled for this unit if it is inlined.
     fn vectorize<R, F: FnOnce() -> R>(self, f: F) -> R;
+}
+
+/// [`Vector::add_column`] with each element of A spread over a vector, for as many rows as there are accumulators.
+///
+/// # Safety
+/// An element of A for each row can be read.
+#[inline(always)]
+unsafe fn spread<V: Lanes<E>, E: Element, const NRV: usize>(
+    v: V,
+    acc: &mut [[V::V; NRV]],
+    (a, stride): (*const E, usize),
+    row: &[V::V; NRV],
+) {
+    for (i, acc) in acc.iter_mut().enumerate() {
+        // SAFETY: an element of A for each row, as the caller says.
+        let a = v.splat(unsafe { *a.wrapping_add(i * stride) });
+        for j in 0..NRV {
+            acc[j] = v.mul_add(a, row[j], acc[j]);
+        }
+    }
 }
 
 /// A token of pulp's as a vector unit.
@@ -69,6 +105,23 @@ pub trait Extra<E: Element>: Simd {
         put: impl FnMut(usize, <Pulp<Self> as Lanes<E>>::V),
     ) where
         Pulp<Self>: Lanes<E>;
+
+    /// See [`Vector::add_column`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn add_column<const MR: usize, const NRV: usize, const NEAR: bool>(
+        self,
+        acc: &mut [[<Pulp<Self> as Lanes<E>>::V; NRV]; MR],
+        (a, stride): (*const E, usize),
+        row: &[<Pulp<Self> as Lanes<E>>::V; NRV],
+    ) where
+        Pulp<Self>: Lanes<E>,
+    {
+        // SAFETY: the contract is the same.
+        unsafe { spread(Pulp(self), acc, (a, stride), row) }
+    }
 
     /// See [`Vector::prefetch`].
     #[inline(always)]
@@ -222,6 +275,16 @@ macro_rules! pulp_lanes {
             unsafe fn turn_piece(self, row: impl Fn(usize, usize) -> *const $e, put: impl FnMut(usize, S::$v)) {
                 // SAFETY: the contract is the same.
                 unsafe { Extra::<$e>::turn::<1>(self.0, row, put) }
+            }
+            #[inline(always)]
+            unsafe fn add_column<const MR: usize, const NRV: usize, const NEAR: bool>(
+                self,
+                acc: &mut [[S::$v; NRV]; MR],
+                a: (*const $e, usize),
+                row: &[S::$v; NRV],
+            ) {
+                // SAFETY: the contract is the same.
+                unsafe { Extra::<$e>::add_column::<MR, NRV, NEAR>(self.0, acc, a, row) }
             }
             #[inline(always)]
             fn prefetch(self, p: *const $e) {

@@ -17,7 +17,7 @@ fn found_by_std() -> Vec<Isa> {
     }
     let avx2 = all!("avx2" "fma" "bmi1" "bmi2" "lzcnt" "popcnt");
     let avx512 = avx2 && all!("avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl");
-    [(Isa::Portable, true), (Isa::Avx2, avx2), (Isa::Avx512, avx512)]
+    [(Isa::Portable, true), (Isa::Sse2, true), (Isa::Avx2, avx2), (Isa::Avx512, avx512)]
         .into_iter()
         .filter_map(|(isa, found)| found.then_some(isa))
         .collect()
@@ -26,7 +26,14 @@ fn found_by_std() -> Vec<Isa> {
 /// What the standard library finds.
 #[cfg(not(target_arch = "x86_64"))]
 fn found_by_std() -> Vec<Isa> {
-    if cfg!(target_arch = "aarch64") { vec![Isa::Portable, Isa::Neon] } else { vec![Isa::Portable] }
+    match () {
+        () if cfg!(target_arch = "aarch64") => vec![Isa::Portable, Isa::Neon],
+        // A module is compiled for it or not: there is nothing to find.
+        () if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) => {
+            vec![Isa::Portable, Isa::Simd128]
+        }
+        () => vec![Isa::Portable],
+    }
 }
 
 fn expected() -> Vec<Isa> {

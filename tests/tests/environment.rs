@@ -22,8 +22,8 @@ fn main() {
         };
         assert_eq!(with_variable(Some(isa.name())), expected);
     }
-    for name in ["", "sse2", "AVX2"] {
-        let expected = "the instruction set must be one of portable, neon, avx2, avx512";
+    for name in ["", "sse", "AVX2"] {
+        let expected = "the instruction set must be one of portable, simd128, sse2, neon, avx2, avx512";
         assert_eq!(with_variable(Some(name)), Err(expected.into()));
     }
     println!("TRINE_ISA: every name does as it says");

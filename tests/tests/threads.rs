@@ -1,5 +1,6 @@
 //! Engines on several threads: whoever lends the threads, and however the work is shared out, results
-//! have the same bits.
+//! have the same bits. WebAssembly has no threads.
+#![cfg(not(target_family = "wasm"))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

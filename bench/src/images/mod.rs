@@ -36,6 +36,19 @@ impl Images {
         self.labels.is_empty()
     }
 
+    /// Only the first so many, `purpose` in words.
+    ///
+    /// # Errors
+    /// None, or more than there are.
+    pub fn truncate(&mut self, images: usize, purpose: &str) -> Result<(), Failure> {
+        if !(1..=self.len()).contains(&images) {
+            return Err(format!("{images} images to {purpose}: there are 1 to {}", self.len()).into());
+        }
+        self.labels.truncate(images);
+        self.pixels.truncate(images * self.width);
+        Ok(())
+    }
+
     /// One image, from 0 (white) to 1 (black).
     pub fn image(&self, number: usize, to: &mut [f32]) {
         let pixels = &self.pixels[number * self.width..(number + 1) * self.width];

@@ -30,6 +30,9 @@ pub struct TrainArgs {
     learn: LearnArgs,
     #[command(flatten)]
     share: ShareArgs,
+    /// Steps straight into the weights, without memory for gradients: SGD, alone, --microbatches 1
+    #[arg(long, requires = "data", conflicts_with_all = ["checkpoint", "resume", "dp", "pp", "tp", "tensor_shards"])]
+    pub in_place: bool,
     /// Saves weights and optimizer state here after each epoch
     #[arg(long, requires = "data", value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -50,6 +53,9 @@ struct LearnArgs {
     /// Images in a batch [default: digits 64, fashion-mnist 256]
     #[arg(long, requires = "data")]
     batch: Option<usize>,
+    /// Only the first so many images to learn from, and so many for the test [default: all]
+    #[arg(long, requires = "data", value_delimiter = ',', value_name = "TRAIN,TEST")]
+    images: Vec<usize>,
     /// Times that every image is seen [default: digits 40, fashion-mnist 10]
     #[arg(long, requires = "data")]
     epochs: Option<usize>,
@@ -207,7 +213,15 @@ impl TrainArgs {
     pub fn job(&self, source: &Source, isa: Isa, threads: usize) -> Result<(Job, Data), crate::Failure> {
         writable(self.checkpoint.as_deref())?;
         writable(self.curves.as_deref())?;
-        let data = source.read()?;
+        let mut data = source.read()?;
+        match self.learn.images[..] {
+            [] => {}
+            [train, test] => {
+                data.train.truncate(train, "learn from")?;
+                data.test.truncate(test, "test with")?;
+            }
+            _ => return Err("--images takes two numbers, as in 512,128".into()),
+        }
         let (learn, digits) = (&self.learn, *source == Source::Digits);
         let widths: &[usize] = match learn.layers.len() {
             0 if digits => &[64, 128, 96, 64, 10],
@@ -237,6 +251,9 @@ impl TrainArgs {
         };
         let plan = self.share.plan();
         plan.check(&recipe)?;
+        if self.in_place && (recipe.microbatches, recipe.rule) != (1, Rule::SGD) {
+            return Err("--in-place needs --optimizer sgd and --microbatches 1".into());
+        }
         let (checkpoint, resume) = (self.checkpoint.clone(), self.resume.clone());
         Ok((Job { recipe, plan, isa, threads, checkpoint, resume, traced: None }, data))
     }

@@ -12,6 +12,7 @@
 
 pub mod args;
 pub mod checkpoint;
+pub mod in_place;
 pub mod launch;
 pub mod recipe;
 pub mod session;

@@ -368,7 +368,11 @@ impl<C: Communicator> Session<'_, '_, C> {
     }
 }
 
-fn recognised<K: LinearKernels<f32>>(
+/// How many of some images are recognised.
+///
+/// # Errors
+/// Those of the network.
+pub(super) fn recognised<K: LinearKernels<f32>>(
     kernels: &mut K,
     network: &Network<'_>,
     params: &[f32],

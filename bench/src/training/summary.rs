@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::in_place;
 use super::launch::{all, on_threads};
 use super::recipe::RateSchedule;
 use super::session::{EpochResult, Event, Job, Outcome};
@@ -118,14 +119,18 @@ pub fn worker(outcome: &Outcome) -> String {
     )
 }
 
-/// Trains on threads and prints all of that.
+/// Trains on threads, or in place, and prints all of that.
 ///
 /// # Errors
 /// What ended a worker.
-pub fn train(job: &Job, data: &Data, options: Options) -> Result<Vec<Outcome>, Failure> {
+pub fn train(job: &Job, data: &Data, options: Options, in_place: bool) -> Result<Vec<Outcome>, Failure> {
     head(job, data, "threads");
     let progress = Progress::new(job, data);
-    let outcomes = on_threads(job, data, options, |event| progress.tell(event));
+    let outcomes = if in_place {
+        vec![in_place::run(job, data, |event| progress.tell(event))]
+    } else {
+        on_threads(job, data, options, |event| progress.tell(event))
+    };
     progress.end();
     for (rank, outcome) in outcomes.iter().enumerate() {
         if let (Err(error), 2..) = (outcome, job.plan.grid.workers()) {

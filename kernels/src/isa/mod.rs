@@ -1,7 +1,7 @@
 //! One file for each ISA: its tiles, its transposes. Nothing else knows an ISA; `dispatch` chooses one.
 
 #[cfg_attr(
-    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    not(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128")),
     allow(dead_code, reason = "only SIMD units use it")
 )]
 mod transpose;
@@ -13,6 +13,12 @@ pub mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 pub mod portable;
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+pub mod sse2;
+#[cfg(trine_vfma_f32)]
+pub mod vfma;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub mod wasm;
 
 use core::fmt;
 use core::str::FromStr;
@@ -27,6 +33,10 @@ use crate::vector::Vector;
 pub enum Isa {
     /// One value at a time, on any target.
     Portable,
+    /// WebAssembly with simd128.
+    Simd128,
+    /// x86-64, any: without a fused multiply-add.
+    Sse2,
     /// x86-64 with AVX2 and FMA.
     Avx2,
     /// x86-64 with AVX-512 F, BW, CD, DQ and VL.
@@ -37,12 +47,14 @@ pub enum Isa {
 
 impl Isa {
     /// All of them, the widest last.
-    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 6] = [Isa::Portable, Isa::Simd128, Isa::Sse2, Isa::Neon, Isa::Avx2, Isa::Avx512];
 
     /// Its name, as in `TRINE_ISA` and in kernel names.
     pub const fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
+            Isa::Simd128 => "simd128",
+            Isa::Sse2 => "sse2",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Neon => "neon",
@@ -62,7 +74,7 @@ impl FromStr for Isa {
     fn from_str(s: &str) -> Result<Self, Error> {
         Isa::ALL.into_iter().find(|isa| isa.name() == s).ok_or(Error::Value {
             operand: "the instruction set",
-            expected: "one of portable, neon, avx2, avx512",
+            expected: "one of portable, simd128, sse2, neon, avx2, avx512",
         })
     }
 }

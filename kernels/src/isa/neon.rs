@@ -1,6 +1,7 @@
 //! NEON (aarch64): 32 registers of 128 bits. The tile of 8 rows and 3 vectors has 24 accumulators.
 
 use core::arch::aarch64::*;
+use core::arch::asm;
 use core::mem::transmute;
 
 use pulp::Simd;
@@ -9,6 +10,47 @@ use pulp::aarch64::Neon;
 use super::{Isa, Kernels, transpose};
 use crate::microkernel::Table;
 use crate::vector::{Extra, Pulp};
+
+/// A column of A times a row of B. Of neighbours whole vectors are read, whose lanes the multiply-add
+/// takes one by one; other elements are read into lane 0.
+///
+/// Accumulators and rows are read and written as vectors in memory, which is none once this is compiled:
+/// as a value a vector of pulp's is scalars to the compiler, and it would keep them apart.
+macro_rules! add_column {
+    ($e:ident, $v:ident, $lanes:literal, $load:ident, $store:ident, $by_lane:ident, $by_first:ident, $($lane:literal)*) => {
+        #[inline(always)]
+        unsafe fn add_column<const MR: usize, const NRV: usize, const NEAR: bool>(
+            self,
+            acc: &mut [[Self::$v; NRV]; MR],
+            (a, stride): (*const $e, usize),
+            row: &[Self::$v; NRV],
+        ) {
+            let whole = if NEAR { MR / $lanes * $lanes } else { 0 };
+            let (vectors, rest) = acc.split_at_mut(whole);
+            // SAFETY: the token proves the ISA; the caller says that MR elements can be read; a vector of
+            // pulp's is as many elements as a register, aligned as they are.
+            unsafe {
+                for (i, acc) in vectors.chunks_exact_mut($lanes).enumerate() {
+                    let a = $load(a.add(i * $lanes));
+                    $(for (acc, row) in acc[$lane].iter_mut().zip(row) {
+                        let (acc, row) = ((&raw mut *acc).cast(), $load((&raw const *row).cast()));
+                        $store(acc, $by_lane::<$lane>($load(acc), row, a));
+                    })*
+                }
+                for (i, acc) in rest.iter_mut().enumerate() {
+                    let mut a = *a.wrapping_add((whole + i) * stride);
+                    // No instruction: a scalar in a register of its own. The compiler would have it spread
+                    // by the load (`ld1r`), which takes the time of a multiply-add on many cores.
+                    asm!("/* {0:v} */", inlateout(vreg) a, options(pure, nomem, nostack, preserves_flags));
+                    for (acc, row) in acc.iter_mut().zip(row) {
+                        let (acc, row) = ((&raw mut *acc).cast(), $load((&raw const *row).cast()));
+                        $store(acc, $by_first($load(acc), row, a));
+                    }
+                }
+            }
+        }
+    };
+}
 
 impl Extra<f32> for Neon {
     #[inline(always)]
@@ -36,6 +78,8 @@ impl Extra<f32> for Neon {
         }
     }
 
+    add_column!(f32, f32s, 4, vld1q_f32, vst1q_f32, vfmaq_laneq_f32, vfmaq_n_f32, 0 1 2 3);
+
     #[inline(always)]
     fn relu(self, v: Self::f32s) -> Self::f32s {
         // The instruction for a maximum would make +0 of −0.
@@ -62,6 +106,8 @@ impl Extra<f64> for Neon {
             );
         }
     }
+
+    add_column!(f64, f64s, 2, vld1q_f64, vst1q_f64, vfmaq_laneq_f64, vfmaq_n_f64, 0 1);
 
     #[inline(always)]
     fn relu(self, v: Self::f64s) -> Self::f64s {

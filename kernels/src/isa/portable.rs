@@ -5,22 +5,23 @@ use trine_core::{Element, Lanes, Rounding, Unfused};
 
 use super::{Isa, Kernels};
 use crate::microkernel::Table;
+use crate::scalar;
 use crate::vector::Vector;
 
 /// Whether the target has a scalar fused multiply-add for this many bytes.
 const fn fused(bytes: usize) -> bool {
-    let both = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+    let both = cfg!(any(target_feature = "fma", target_arch = "aarch64", trine_fmadd));
     both || (cfg!(trine_vfma_f32) && bytes == 4)
 }
 
 /// `a·b + c`, rounded once, with the target's instruction.
 #[inline(always)]
 fn fused_mul_add<E: Element>(a: E, b: E, c: E) -> E {
-    #[cfg(any(trine_vfma_f32, target_arch = "aarch64"))]
+    #[cfg(any(trine_vfma_f32, trine_fmadd, target_arch = "aarch64"))]
     {
         asm::mul_add(a, b, c)
     }
-    #[cfg(not(any(trine_vfma_f32, target_arch = "aarch64")))]
+    #[cfg(not(any(trine_vfma_f32, trine_fmadd, target_arch = "aarch64")))]
     {
         // With the standard library and the instruction in the baseline this is the instruction.
         a.fused(b, c)
@@ -28,7 +29,7 @@ fn fused_mul_add<E: Element>(a: E, b: E, c: E) -> E {
 }
 
 /// `core` does not expose the instruction on stable: inline assembly for this one.
-#[cfg(any(trine_vfma_f32, target_arch = "aarch64"))]
+#[cfg(any(trine_vfma_f32, trine_fmadd, target_arch = "aarch64"))]
 mod asm {
     use trine_core::Element;
 
@@ -62,6 +63,31 @@ mod asm {
     #[inline(always)]
     fn double(a: f64, b: f64, c: f64) -> f64 {
         a.fused(b, c)
+    }
+
+    #[cfg(trine_fmadd)]
+    #[inline(always)]
+    fn single(a: f32, b: f32, c: f32) -> f32 {
+        let out: f32;
+        // SAFETY: the build script sets the flag only for targets whose baseline has F and D; touches the named
+        // registers only.
+        unsafe {
+            core::arch::asm!("fmadd.s {out}, {a}, {b}, {c}", a = in(freg) a, b = in(freg) b, c = in(freg) c,
+                out = lateout(freg) out, options(pure, nomem, nostack, preserves_flags));
+        }
+        out
+    }
+
+    #[cfg(trine_fmadd)]
+    #[inline(always)]
+    fn double(a: f64, b: f64, c: f64) -> f64 {
+        let out: f64;
+        // SAFETY: as above.
+        unsafe {
+            core::arch::asm!("fmadd.d {out}, {a}, {b}, {c}", a = in(freg) a, b = in(freg) b, c = in(freg) c,
+                out = lateout(freg) out, options(pure, nomem, nostack, preserves_flags));
+        }
+        out
     }
 
     #[cfg(target_arch = "aarch64")]
@@ -194,5 +220,5 @@ impl<E: Element> Vector<E> for Portable {
 
 impl<E: Element> Kernels<E> for Portable {
     const ISA: Isa = Isa::Portable;
-    const TABLE: Table<Self, E> = Table::SCALAR;
+    const TABLE: Table<Self, E> = scalar::Kernels::TABLE;
 }

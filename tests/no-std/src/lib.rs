@@ -42,7 +42,7 @@ pub const SCRATCH: usize = {
         ];
         let mut j = 0;
         while j < lengths.len() {
-            if (isa as usize == Isa::Portable as usize || !cfg!(target_os = "none")) && lengths[j] > most {
+            if (isa as usize == Isa::Portable as usize || !cfg!(target_arch = "arm")) && lengths[j] > most {
                 most = lengths[j];
             }
             j += 1;
