@@ -192,7 +192,7 @@ fn report(rows: &[Row], judged: &[Judged], rule: Rule) -> Result<(), Failure> {
     }
     let slower = judged.iter().filter(|judged| judged.verdict == Verdict::Slower).count();
     println!(
-        "Slower: by more than {:.1} % against every reference, measured twice, by chance in one run of {:.0}.",
+        "Slower: by more than {:.1} % against both references or two of three, measured twice, by chance in one run of {:.0}.",
         100.0 * rule.least,
         1.0 / rule.level
     );
