@@ -85,7 +85,7 @@ int main(void)
         nanosleep(&pause, NULL);
         process = fork();
         if (process == 0) {
-            alarm(20);
+            alarm(60);
             _exit(child(engine));
         }
         if (process > 0 && waitpid(process, &status, 0) == process && status == 0 && same() &&

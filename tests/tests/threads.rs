@@ -153,7 +153,7 @@ fn a_panic_of_a_member_reaches_the_caller_and_the_pool_lives_on() {
     same_as_alone::<f32>(&pool);
 }
 
-/// What a forked process says within 20 seconds: the number it ends with. The child does nothing but `work`.
+/// What a forked process says within a minute: the number it ends with. The child does nothing but `work`.
 #[cfg(unix)]
 fn forked(work: impl FnOnce() -> bool) -> Option<i32> {
     // SAFETY: the child calls nothing but `work` and ends without the parent's destructors.
@@ -165,7 +165,7 @@ fn forked(work: impl FnOnce() -> bool) -> Option<i32> {
         }
         assert!(child > 0, "no process");
         let mut status = 0;
-        for _ in 0..2000 {
+        for _ in 0..6000 {
             if libc::waitpid(child, &mut status, libc::WNOHANG) == child {
                 return Some(status);
             }
