@@ -51,7 +51,7 @@ fn blocking(blocks: Blocks, chosen: Blocking) -> Blocking {
         Blocks::TinyPacked => (3, 40, Packing::Always),
         Blocks::TinyDirect => (19, 1, Packing::Never),
     };
-    Blocking { mc, nc, packing }
+    Blocking { mc, nc, packing, ..chosen }
 }
 
 type Engines = HashMap<(Isa, usize, Blocks, &'static str), Engine<'static>>;
