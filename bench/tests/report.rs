@@ -85,8 +85,10 @@ fn a_page_is_drawn_from_what_bench_wrote() {
     read(&json);
 }
 
+/// The least of many samples, and yet: a machine that is not quiet may have no cold and no warm caches.
 #[test]
-fn cold_caches_are_cold_for_everybody() {
+#[ignore = "takes time by the clock"]
+fn cold_caches_are_slower_for_everybody() {
     let json = file("cold.json");
     let run = |more: &str| {
         let peers = "gemm,matrixmultiply";
