@@ -1,5 +1,7 @@
 //! Benchmarks of the layer, in GFLOP/s: the three products, the fused backward pass, and shapes so
-//! small that the call itself matters. `TRINE_ISA` chooses the instruction set.
+//! small that the call itself matters, the engine beside the `gemm` crate. A group is called
+//! `op/dtype/shape/isa`. `TRINE_ISA` chooses the instruction set; `cargo bench -- --save-baseline NAME` and
+//! `--baseline NAME` compare two builds, `cargo bench -- dw/f32` runs a part. All of it takes two minutes.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,7 @@ use trine_bench::shape;
 use trine_bench::verify;
 use trine_bench::workload::{Operands, Results, flops, op_name, perform, rounding};
 use trine_core::{LinearKernels, Shape};
-use trine_kernels::{Engine, GemmCrate, Op};
+use trine_kernels::{Engine, GemmCrate, Op, Supported};
 
 /// Wall-clock time; throughput in elements is read as floating-point operations.
 struct Flops;
@@ -91,33 +93,39 @@ const fn shapes<const N: usize>(sides: [(usize, usize, usize); N]) -> [Shape; N]
     shapes
 }
 
-const USUAL: [Shape; 3] = shapes([(64, 64, 64), (64, 784, 512), (512, 512, 512)]);
-const TINY: [Shape; 4] = shapes([(4, 4, 4), (1, 64, 32), (8, 8, 8), (16, 64, 10)]);
+const USUAL: [Shape; 4] = shapes([(16, 64, 10), (64, 64, 64), (64, 784, 512), (512, 512, 512)]);
+const DOUBLE: [Shape; 2] = shapes([(64, 64, 64), (64, 784, 512)]);
+const TINY: [Shape; 3] = shapes([(4, 4, 4), (1, 64, 32), (8, 8, 8)]);
+const OPS: [Op; 4] = [Op::Forward, Op::GradInput, Op::GradParams, Op::Backward];
 
-/// One operation at some shapes, with the engine and with the `gemm` crate.
-fn group(c: &mut Criterion<Flops>, name: &str, ops: &[Op], shapes: &[Shape]) {
-    let mut group = c.benchmark_group(name);
+/// Operations at some shapes: a group for each, with the engine and with the `gemm` crate.
+fn groups<E: Supported>(c: &mut Criterion<Flops>, ops: &[Op], shapes: &[Shape]) {
     for &shape in shapes {
-        let given = Operands::<f32>::random(shape, 1);
+        let given = Operands::<E>::random(shape, 1);
         for &op in ops {
             let mut engine = Engine::from_env().expect("TRINE_ISA names an instruction set of this machine");
-            let mut out = Results::before(op, &given);
-            perform(op, &mut engine, &given, &mut out).expect("the operands fit the shape");
-            verify::exact(op, &given, &out, rounding::<f32, _>(&mut engine)).expect("the reference's bits");
+            let name = format!("{}/{}/{}/{}", op_name(op), E::NAME, shape::argument(shape), engine.isa());
+            let mut group = c.benchmark_group(name);
             group.throughput(Throughput::Elements(flops(op, shape) as u64));
-            let case = format!("{} {}", shape::name(shape), op_name(op));
-            let mut run = |who: &str, kernels: &mut dyn FnMut()| {
-                group.bench_function(format!("{case} {who}"), |b| b.iter(&mut *kernels));
-            };
-            run("trine", &mut || call(op, &mut engine, &given, &mut out));
-            let (mut gemm, mut out) = (GemmCrate::new(1), Results::before(op, &given));
-            run("gemm", &mut || call(op, &mut gemm, &given, &mut out));
+            let mut out = Results::before(op, &given);
+            call(op, &mut engine, &given, &mut out);
+            verify::exact(op, &given, &out, rounding::<E, _>(&mut engine)).expect("the reference's bits");
+            let (mut gemm, mut other) = (GemmCrate::new(1), Results::before(op, &given));
+            call(op, &mut gemm, &given, &mut other);
+            verify::close(shape, &other, &out).expect("the engine's results, but for rounding");
+            group.bench_function("trine", |b| b.iter(|| call(op, &mut engine, &given, &mut out)));
+            group.bench_function("gemm", |b| b.iter(|| call(op, &mut gemm, &given, &mut other)));
+            group.finish();
         }
     }
-    group.finish();
 }
 
-fn call<K: LinearKernels<f32>>(op: Op, kernels: &mut K, given: &Operands<f32>, out: &mut Results<f32>) {
+fn call<E: Supported, K: LinearKernels<E>>(
+    op: Op,
+    kernels: &mut K,
+    given: &Operands<E>,
+    out: &mut Results<E>,
+) {
     perform(op, kernels, given, out).expect("the operands fit the shape");
 }
 
@@ -128,10 +136,8 @@ fn main() {
         .measurement_time(Duration::from_millis(800))
         .sample_size(20)
         .configure_from_args();
-    group(&mut criterion, "NN", &[Op::Forward], &USUAL);
-    group(&mut criterion, "NT", &[Op::GradInput], &USUAL);
-    group(&mut criterion, "TN", &[Op::GradParams], &USUAL);
-    group(&mut criterion, "backward", &[Op::Backward], &USUAL);
-    group(&mut criterion, "tiny", &[Op::Forward, Op::Backward], &TINY);
+    groups::<f32>(&mut criterion, &OPS, &USUAL);
+    groups::<f64>(&mut criterion, &OPS, &DOUBLE);
+    groups::<f32>(&mut criterion, &[Op::Forward, Op::Backward], &TINY);
     criterion.final_summary();
 }

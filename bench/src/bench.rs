@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use trine_core::Shape;
-use trine_kernels::{Engine, Isa, Op};
+use trine_kernels::{Isa, Op, Tuning};
 
 use crate::Failure;
 use crate::bootstrap::median_interval;
@@ -21,6 +21,7 @@ use crate::products::Scalar;
 use crate::roofline::{Bound, Roof};
 use crate::shape;
 use crate::stats::{Summary, median_ratio, ratios};
+use crate::tune;
 use crate::verify;
 use crate::workload::{bytes, flops, op_name, rounding};
 
@@ -48,12 +49,14 @@ pub struct Setup {
     pub roof: Option<Roof>,
     /// When the run began.
     pub start: Instant,
+    /// What the engine is given of `trine tune`.
+    pub tuning: Option<Tuning>,
 }
 
 impl Setup {
-    /// With warm caches and no look at memory; the run begins now.
+    /// With warm caches and no look at memory, nothing tuned; the run begins now.
     pub fn new(isa: Isa, threads: usize, peers: Vec<Peer>, time: Duration) -> Self {
-        Setup { isa, threads, peers, time, cold: false, roof: None, start: Instant::now() }
+        Setup { isa, threads, peers, time, cold: false, roof: None, start: Instant::now(), tuning: None }
     }
 }
 
@@ -283,7 +286,7 @@ impl Default for Report {
 /// A wrong result of the engine, an instruction set that cannot be used, or a peer whose process has
 /// ended.
 pub fn measure<E: Scalar>(setup: &Setup, peers: &mut Peers<E>, op: Op, shape: Shape) -> Result<Row, Failure> {
-    let mut engine = Engine::with_isa(setup.isa)?.with_threads(setup.threads);
+    let mut engine = tune::engine(setup.isa, setup.threads, setup.tuning.as_ref())?;
     let plan = engine.plan::<E>(op, shape.n, shape.d, shape.m).to_string();
     let trial = Trial::new(op, shape, &mut engine)?.cold(setup.cold);
     let rounding = rounding::<E, _>(&mut engine);

@@ -11,15 +11,18 @@ use trine_core::Shape;
 use crate::accuracy::args::ErrorArgs;
 use crate::check::args::CheckArgs;
 use crate::contest::Peers;
+use crate::counts::CountsArgs;
 use crate::limits::{Limits, LimitsArgs};
 use crate::peer::{Peer, distinct};
 use crate::picture::args::PebbleArgs;
 use crate::picture::curves;
 use crate::products::Scalar;
+use crate::regress::{RegressArgs, Slower};
 use crate::reporting::args::ReportArgs;
 use crate::shape::ShapeArgs;
 use crate::training::args::TrainArgs;
 use crate::training::summary;
+use crate::tune::{self, TuneArgs};
 use crate::workload::{OPS, can_be_cold, op_name, parse_op};
 use crate::{Failure, bench, report, table, worker};
 use trine_kernels::{Engine, Isa, Op};
@@ -61,6 +64,9 @@ enum Command {
     Train(Box<TrainArgs>),
     Pebble(PebbleArgs),
     Report(ReportArgs),
+    Regress(RegressArgs),
+    Counts(CountsArgs),
+    Tune(TuneArgs),
     Worker(WorkerArgs),
 }
 
@@ -104,6 +110,9 @@ struct BenchArgs {
     /// Takes operands and results out of the caches before each call
     #[arg(long)]
     cold: bool,
+    /// What `trine tune` has written, for the engine
+    #[arg(long, value_name = "FILE")]
+    tuning: Option<PathBuf>,
 }
 
 /// Says in words how the engine computes a shape
@@ -121,6 +130,9 @@ struct PlanArgs {
     /// Element types
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
     dtype: Vec<Dtype>,
+    /// What `trine tune` has written, for the engine
+    #[arg(long, value_name = "FILE")]
+    tuning: Option<PathBuf>,
 }
 
 /// Serves one peer to the process that started it
@@ -233,6 +245,7 @@ impl BenchArgs {
                     cold: self.cold,
                     roof: limits.roof(&report.machine.caches, isa, engine.threads),
                     start,
+                    tuning: tune::read(self.tuning.as_deref())?,
                     ..bench::Setup::new(isa, engine.threads, self.peers.clone(), self.time)
                 };
                 let (libraries, rows) = bench_table(&setup, dtype, &shapes, &ops)?;
@@ -300,7 +313,8 @@ impl PlanArgs {
     fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
         let ops = if self.op.is_empty() { OPS.to_vec() } else { self.op.clone() };
         for isa in engine.isas(|| vec![Isa::best()])? {
-            let engine = Engine::with_isa(isa)?.with_threads(engine.threads);
+            let tuning = tune::read(self.tuning.as_deref())?;
+            let engine = tune::engine(isa, engine.threads, tuning.as_ref())?;
             for &dtype in &self.dtype {
                 for &op in &ops {
                     let plan = match dtype {
@@ -334,6 +348,9 @@ impl Cli {
             Some(Command::Limits(args)) => args.run(&self.engine.isas(|| vec![Isa::best()])?),
             Some(Command::Report(args)) => args.run(self.engine.one_isa()?, self.engine.threads),
             Some(Command::Plan(args)) => args.run(&self.engine),
+            Some(Command::Regress(args)) => args.run(&self.engine.isas(|| vec![Isa::best()])?),
+            Some(Command::Counts(args)) => args.run(),
+            Some(Command::Tune(args)) => args.run(self.engine.one_isa()?, self.engine.threads),
             Some(Command::Worker(args)) => match args.dtype {
                 Dtype::F32 => worker::serve::<f32>(&args.peer, self.engine.threads),
                 Dtype::F64 => worker::serve::<f64>(&args.peer, self.engine.threads),
@@ -356,13 +373,13 @@ impl Cli {
 }
 
 /// Reads the command line and does what it says. Exit code 2 where the command line is wrong, 1
-/// where a command fails.
+/// where a command fails, 3 where `trine regress` has found something slower.
 pub fn main() -> ExitCode {
     match Cli::parse().run_in_pool() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("trine: {error}");
-            ExitCode::FAILURE
+            if error.is::<Slower>() { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
     }
 }

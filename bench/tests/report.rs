@@ -85,8 +85,10 @@ fn a_page_is_drawn_from_what_bench_wrote() {
     read(&json);
 }
 
+/// The least of many samples, and yet: a machine that is not quiet may have no cold and no warm caches.
 #[test]
-fn cold_caches_are_cold_for_everybody() {
+#[ignore = "takes time by the clock"]
+fn cold_caches_are_slower_for_everybody() {
     let json = file("cold.json");
     let run = |more: &str| {
         let peers = "gemm,matrixmultiply";
@@ -133,7 +135,7 @@ fn what_cannot_be_done_is_refused_before_anything_is_measured() {
     refused("report --isa portable,avx2", "give --isa a single name");
     refused("report --peers gemm,gemm", "`gemm`");
     refused("report --shape 1x2", "1x2");
-    refused("limits --isa sse2", "sse2");
+    refused("limits --isa sse9", "sse9");
     let json = file("other.json");
     std::fs::write(&json, "{}").expect("a file");
     let (page, from) = (file("other.html"), json.display().to_string());

@@ -3,9 +3,11 @@
     LD_PRELOAD=…/libtrine.so python3 with_numpy.py …/libtrine.so
 
 Orders, transposes, parts of larger arrays, both precisions. Products of whole row-major matrices are also the
-same bits as those of a call of libtrine's function from here."""
+same bits as those of a call of libtrine's function from here, and of the same product in a forked process."""
 
 import ctypes
+import os
+import signal
 import sys
 
 import numpy as np
@@ -60,5 +62,18 @@ for dtype in (np.float32, np.float64):
                     assert (a @ b).tobytes() == direct(a, b).tobytes(), (dtype, m, n, k)
                     exact += 1
 assert exact == 14
+
+# A child of this process, which has none of its threads, gets the same bits, and gets them in a minute.
+a, b = operand(256, 300, "rows", np.float32), operand(300, 200, "rows", np.float32)
+expected = (a @ b).tobytes()
+for _ in range(5):
+    assert (a @ b).tobytes() == expected
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        os._exit(0 if all((a @ b).tobytes() == expected for _ in range(20)) else 1)
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, f"a forked process ended with status {status}"
+    exact += 1
 print(f"numpy {np.__version__} with libtrine: {passed} products within rounding of einsum, {exact} the same bits")
 print(f"{passed + exact} passed, 0 failed")

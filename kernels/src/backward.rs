@@ -71,7 +71,8 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     team: Team<'_>,
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
-    let team = team.for_work(s.shape.n.saturating_mul(s.shape.d).saturating_mul(s.shape.m));
+    let work = s.shape.n.saturating_mul(s.shape.d).saturating_mul(s.shape.m);
+    let team = team.for_work(work, blocking.thresholds.thread_work);
     let rooms = Rooms::new(v, s, blocking, team.threads);
     let room = scratch.get::<E>(rooms.total())?;
     let run = Run { v, s, blocking, team, rooms, room };
@@ -129,7 +130,8 @@ struct Rooms {
 impl Rooms {
     fn new<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> Self {
         let Shape { n, d, m } = s.shape;
-        let threads = useful_threads(threads, n.saturating_mul(d).saturating_mul(m));
+        let work = n.saturating_mul(d).saturating_mul(m);
+        let threads = useful_threads(threads, work, blocking.thresholds.thread_work);
         let by_blocks = (s.dw.is_some() || s.db.is_some()) && by_blocks(s.shape, E::BYTES, threads);
         let rows = n.min(if by_blocks { K_BLOCK } else { threads.saturating_mul(K_BLOCK) });
         let dz = if s.activation == Activation::Identity { 0 } else { line(rows.saturating_mul(m)) };

@@ -30,7 +30,8 @@ impl Plan {
         threads: usize,
         blocking: Blocking,
     ) -> Self {
-        let threads = useful_threads(threads, shape.n.saturating_mul(shape.d).saturating_mul(shape.m));
+        let multiply_adds = shape.n.saturating_mul(shape.d).saturating_mul(shape.m);
+        let threads = useful_threads(threads, multiply_adds, blocking.thresholds.thread_work);
         Plan { isa, element: E::NAME, bytes: E::BYTES, op, shape, threads, blocking }
     }
 

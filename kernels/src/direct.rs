@@ -17,13 +17,10 @@ use crate::plan::{Blocking, Order, Packing, Tile, line};
 use crate::problem::Problem;
 use crate::scalar;
 
-/// Multiply-adds up to which a product is small: below, no operand is worth a copy.
-const SMALL: usize = 1 << 17;
-
-/// Whether this is for a problem in its best orientation.
+/// Whether this is for a problem in its best orientation: one so small that no operand is worth a copy.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: Blocking) -> bool {
-    let small = p.m.saturating_mul(p.n).saturating_mul(p.k) <= SMALL && p.k <= K_BLOCK;
+    let small = p.m.saturating_mul(p.n).saturating_mul(p.k) <= blocking.thresholds.small && p.k <= K_BLOCK;
     let a = p.a.col == 1 || p.a.row == 1 || p.m == 1;
     // Columns of B that are contiguous are transposed first, all of them, in the room of a panel.
     let b = p.b.col == 1 || p.b.row == 1 && p.n <= blocking.nc;

@@ -17,6 +17,7 @@ use crate::problem::{Problem, Target};
 use crate::product::product;
 use crate::raw;
 use crate::scratch::{Line, Op, Scratch};
+use crate::tuning::Tuning;
 
 /// Computes layers on one instruction set. Owns or borrows its scratch memory and nothing else.
 ///
@@ -115,8 +116,22 @@ impl<'s> Engine<'s> {
     /// The same engine with other blocks: for tests, and for who has measured better ones.
     #[must_use]
     pub fn with_blocking(mut self, blocking: Blocking) -> Self {
-        self.blocking = [Blocking { mc: blocking.mc.max(1), nc: blocking.nc.max(1), ..blocking }; 2];
+        self.blocking = [blocking.within_bounds(); 2];
         self
+    }
+
+    /// The same engine with what `trine tune` has found on this machine. Needs more scratch memory than
+    /// [`scratch_len`](crate::scratch_len) says if it has larger blocks.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if it was found for another instruction set.
+    pub fn with_tuning(mut self, tuning: &Tuning) -> Result<Self, Error> {
+        if tuning.isa() != self.isa() {
+            let expected = "for the instruction set of the engine";
+            return Err(Error::Value { operand: "the tuning", expected });
+        }
+        self.blocking = [tuning.apply(4, self.blocking[0]), tuning.apply(8, self.blocking[1])];
+        Ok(self)
     }
 
     /// Its instruction set.
@@ -154,7 +169,7 @@ impl<'s> Engine<'s> {
         let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
         let sides = (shape.n, shape.m, shape.d);
         let problem = Problem::new(sides, source(a), source(b), target(c), Write::REPLACE);
-        let (blocking, team) = (self.blocking::<E>(), self.threads.team());
+        let (blocking, team) = (&self.blocking[usize::from(E::BYTES > 4)], self.threads.team());
         E::repeat(self.token, &problem, times, Means { blocking, team, scratch: &mut self.scratch })
     }
 
@@ -164,7 +179,7 @@ impl<'s> Engine<'s> {
     /// The operands are as `raw` says.
     #[inline(always)]
     pub(crate) unsafe fn execute<E: Supported>(&mut self, work: Work<'_, E>) -> Result<(), Error> {
-        let (blocking, team) = (self.blocking::<E>(), self.threads.team());
+        let (blocking, team) = (&self.blocking[usize::from(E::BYTES > 4)], self.threads.team());
         E::compute(self.token, work, Means { blocking, team, scratch: &mut self.scratch })
     }
 }
@@ -205,7 +220,7 @@ pub enum Work<'w, E> {
 /// What work is done with.
 #[derive(Debug)]
 pub struct Means<'e, 's> {
-    blocking: Blocking,
+    blocking: &'e Blocking,
     team: Team<'e>,
     scratch: &'e mut Scratch<'s>,
 }
@@ -217,6 +232,7 @@ impl<E: Element> Job<E> for Bound<'_, '_, '_, E> {
     #[inline(always)]
     fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
         let Bound(work, Means { blocking, team, scratch }) = self;
+        let blocking = *blocking;
         // SAFETY: who made the work says so (`execute`); a step's gradient is complete before the weights it
         // reads are updated.
         unsafe {
@@ -245,7 +261,7 @@ impl<E: Element> Job<E> for Again<'_, '_, '_, E> {
     fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
         let Again(problem, times, Means { blocking, team, scratch }) = self;
         // SAFETY: made in this file from views that fit each other.
-        (0..times).try_for_each(|_| unsafe { product(v, *problem, blocking, team, scratch) })
+        (0..times).try_for_each(|_| unsafe { product(v, *problem, *blocking, team, scratch) })
     }
 }
 

@@ -41,13 +41,10 @@ impl Executor for Rayon {
     }
 }
 
-/// Multiply-adds below which a second thread costs more than it brings, if it is awake.
-const WORK_PER_THREAD: usize = 1 << 17;
-
-/// How many of `threads` so many multiply-adds are worth.
-pub(crate) const fn useful_threads(threads: usize, work: usize) -> usize {
+/// How many of `threads` so many multiply-adds are worth, if each has to bring at least `each` of them.
+pub(crate) const fn useful_threads(threads: usize, work: usize, each: usize) -> usize {
     // Without them nothing of threads is compiled.
-    if cfg!(feature = "threads") { at_least(at_most(work / WORK_PER_THREAD, threads), 1) } else { 1 }
+    if cfg!(feature = "threads") { at_least(at_most(work / at_least(each, 1), threads), 1) } else { 1 }
 }
 
 /// Threads for one piece of work.
@@ -62,11 +59,11 @@ pub(crate) struct Team<'t> {
 }
 
 impl Team<'_> {
-    /// As many of them as so many multiply-adds are worth.
+    /// As many of them as so many multiply-adds are worth, if each has to bring at least `each`.
     #[inline(always)]
-    pub fn for_work(self, work: usize) -> Self {
+    pub fn for_work(self, work: usize, each: usize) -> Self {
         let threads = if cfg!(feature = "threads") && self.threads > 1 {
-            useful_threads(self.threads, work)
+            useful_threads(self.threads, work, each)
         } else {
             1
         };

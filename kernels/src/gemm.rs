@@ -65,13 +65,7 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
         const { Self::tables_agree() };
         let product = p.product();
         let loops = Loops::new(product, V::ISA, blocking, E::BYTES);
-        Planned {
-            v,
-            p,
-            order: product.a,
-            loops,
-            regions: loops.regions(product, V::ISA, blocking.packing, E::BYTES),
-        }
+        Planned { v, p, order: product.a, loops, regions: loops.regions(product, V::ISA, blocking, E::BYTES) }
     }
 
     /// Elements of scratch memory that it needs.

@@ -60,6 +60,7 @@ mod scalar;
 mod scratch;
 mod sums;
 mod threads;
+mod tuning;
 #[cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code, reason = "only SIMD units use all of it")
@@ -86,3 +87,4 @@ pub use trine_core::{
     Activation, Backward, Element, Error, Forward, Gradients, LinearKernels, MatMut, MatRef, Shape, Step,
     Write,
 };
+pub use tuning::{Choice, Thresholds, Tuning, TuningError};

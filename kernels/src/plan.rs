@@ -14,6 +14,7 @@
 use trine_core::K_BLOCK;
 
 use crate::isa::Isa;
+use crate::tuning::Thresholds;
 
 /// How much of the operands is worked on at a time. Only speed depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Blocking {
     pub nc: usize,
     /// When operands go through scratch memory.
     pub packing: Packing,
+    /// Where that begins, and what else a plan chooses by size.
+    pub thresholds: Thresholds,
 }
 
 /// When operands go through scratch memory, copied by the first tiles that read them. What a kernel cannot
@@ -63,6 +66,7 @@ impl Blocking {
             mc: at_least(per(per(at_most(caches.l3 / 8, 8 << 20), row), tile.mr), 1) * tile.mr,
             nc: at_least(per(per(caches.l2 / 2, row), tile.nr()), 1) * tile.nr(),
             packing: Packing::Auto,
+            thresholds: Thresholds::for_caches(caches),
         }
     }
 }
@@ -249,15 +253,17 @@ impl Loops {
             // The first strip copies A: it has to be a whole one.
             Packing::Always => (matches!(p.a, Order::Columns) && p.n > tile.nr(), true),
             Packing::Never => (false, false),
-            Packing::Auto => (a_pays(p, tile, bytes), b_pays(p, tile, bytes)),
+            Packing::Auto => {
+                (a_pays(p, tile, blocking.thresholds, bytes), b_pays(p, tile, blocking.thresholds, bytes))
+            }
         };
         loops.a = Access::new(matches!(p.a, Order::Scattered), pays_a);
         loops.b = Access::new(!matches!(p.b, Order::Rows), pays_b);
         let few = Tile::few(isa, bytes);
         if p.m <= few.mr && p.n > tile.nr() && loops.a.is_direct() && loops.b.is_direct() {
             loops.tile = few;
-            if p.m <= FEW && can_slice(p, tile, blocking.packing, bytes) {
-                loops.slice = SLICE;
+            if p.m <= FEW && can_slice(p, tile, blocking, bytes) {
+                loops.slice = blocking.thresholds.slice;
                 loops.nc = at_most(PARTIAL / at_least(p.m, 1) / few.nr() * few.nr(), loops.nc);
             }
             return loops;
@@ -277,7 +283,7 @@ impl Loops {
     }
 
     /// Where the panel of B begins, behind the block of A, where the unfinished sums begin, and where they end.
-    pub const fn regions(&self, p: Product, isa: Isa, packing: Packing, bytes: usize) -> [usize; 3] {
+    pub const fn regions(&self, p: Product, isa: Isa, blocking: Blocking, bytes: usize) -> [usize; 3] {
         if p.k == 0 {
             // Sums over nothing read no operand.
             return [0; 3];
@@ -291,7 +297,7 @@ impl Loops {
             0
         };
         // A part of the product may have few rows where the whole has many, but no more columns.
-        let partial = if can_slice(p, tile, packing, bytes) {
+        let partial = if can_slice(p, tile, blocking, bytes) {
             at_most(p.n.div_ceil(tile.lanes).saturating_mul(tile.lanes * FEW), PARTIAL)
         } else {
             0
@@ -314,10 +320,7 @@ pub const fn gemm_scratch(m: usize, n: usize, k: usize, isa: Isa, blocking: Bloc
         let b = if case & 2 == 0 { Order::Rows } else { Order::Scattered };
         let p = Product { m, n, k, a, b };
         let loops = Loops::new(p, isa, blocking, bytes);
-        most = at_least(
-            loops.regions(p, isa, blocking.packing, bytes)[2].saturating_add(tile_scratch(tile)),
-            most,
-        );
+        most = at_least(loops.regions(p, isa, blocking, bytes)[2].saturating_add(tile_scratch(tile)), most);
         case += 1;
     }
     most
@@ -338,34 +341,31 @@ pub const fn line(elements: usize) -> usize {
 /// read at a time.
 const FEW: usize = 2;
 
-/// Values of k that are added in one pass over few long rows: B is read from end to end in as many
-/// streams, and the sums go to L1 and back once for each pass.
-const SLICE: usize = 16;
-
 /// Elements of unfinished sums: half of a small L1.
 const PARTIAL: usize = 4096;
 
 /// Whether few rows of this product would be computed in slices: B must be worth reading in order.
-const fn can_slice(p: Product, tile: Tile, packing: Packing, bytes: usize) -> bool {
-    let large = match packing {
+const fn can_slice(p: Product, tile: Tile, blocking: Blocking, bytes: usize) -> bool {
+    let large = match blocking.packing {
         Packing::Always => false,
         Packing::Never => true,
-        Packing::Auto => p.n.saturating_mul(p.k).saturating_mul(bytes) > 64 << 10,
+        Packing::Auto => p.n.saturating_mul(p.k).saturating_mul(bytes) > blocking.thresholds.slice_bytes,
     };
     tile.lanes > 1 && matches!(p.b, Order::Rows) && p.n > 2 * tile.nr() && large
 }
 
 /// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away
 /// from the next. A copy costs little beside the tiles of the first strip.
-const fn a_pays(p: Product, tile: Tile, bytes: usize) -> bool {
-    let large = p.m.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > 64 << 10;
-    matches!(p.a, Order::Columns) && large && p.n.div_ceil(tile.nr()) > 6
+const fn a_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool {
+    let large = p.m.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > when.copy_a_bytes;
+    matches!(p.a, Order::Columns) && large && p.n.div_ceil(tile.nr()) > when.copy_a_strips
 }
 
 /// B by rows: a copy costs little beside the first tile of rows, and saves the others what strides
 /// cost in L1 and TLB.
-const fn b_pays(p: Product, tile: Tile, bytes: usize) -> bool {
-    p.m.div_ceil(tile.mr) >= 48 && p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > 512 << 10
+const fn b_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool {
+    p.m.div_ceil(tile.mr) >= when.copy_b_tiles
+        && p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > when.copy_b_bytes
 }
 
 /// How many of `y` there are in `x`: a division that cannot panic, for firmware that is to have no panic.
@@ -457,10 +457,20 @@ mod tests {
         let caches = Caches::DEFAULT;
         for (isa, bytes) in [(Isa::Avx2, 4), (Isa::Avx512, 4), (Isa::Avx512, 8), (Isa::Portable, 4)] {
             let chosen = Blocking::for_caches(caches, isa, bytes);
+            let eager = Thresholds {
+                copy_a_bytes: 0,
+                copy_a_strips: 1,
+                copy_b_bytes: 0,
+                copy_b_tiles: 3,
+                slice_bytes: 0,
+                ..chosen.thresholds
+            };
             for packing in [Packing::Auto, Packing::Always, Packing::Never] {
-                for blocking in [Blocking { packing, ..chosen }, Blocking { mc: 3, nc: 40, packing }] {
+                let tiny = Blocking { mc: 3, nc: 40, packing, ..chosen };
+                let eager = Blocking { thresholds: eager, ..tiny };
+                for blocking in [Blocking { packing, ..chosen }, tiny, eager] {
                     let need =
-                        |p: Product| Loops::new(p, isa, blocking, bytes).regions(p, isa, packing, bytes)[2];
+                        |p: Product| Loops::new(p, isa, blocking, bytes).regions(p, isa, blocking, bytes)[2];
                     for whole in products() {
                         let enough = need(whole);
                         let less = |side: usize| [side / 2, side.saturating_sub(1), side.min(2), side.min(1)];

@@ -8,13 +8,16 @@
 //!
 //! A ticket that nobody has taken when the caller is through with the work is withdrawn: a worker that
 //! wakes up late is not waited for.
+//!
+//! A process that is forked has a copy of the pool, and none of its workers: nobody takes a ticket there, so the
+//! caller works alone. Only what a worker may have held when it ceased to be, and its end, must not be waited for.
 
 use std::boxed::Box;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::hint::spin_loop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle, yield_now};
 use std::time::{Duration, Instant};
@@ -51,6 +54,8 @@ struct State {
     morning: Condvar,
     ended: AtomicBool,
     spin: Duration,
+    /// The process that has the workers; 0 until one is made, as where there are no processes.
+    process: AtomicU32,
 }
 
 // SAFETY: the job is written by one caller at a time (`busy`) while no worker has a ticket for it, and
@@ -90,12 +95,16 @@ impl Pool {
             morning: Condvar::new(),
             ended: AtomicBool::new(false),
             spin,
+            process: AtomicU32::new(0),
         });
         let worker = || {
             let shared = Arc::clone(&shared);
             Builder::new().name("trine".into()).spawn(move || shared.work())
         };
-        let workers = (1..threads.min(u32::MAX as usize)).map_while(|_| worker().ok()).collect();
+        let workers: Vec<_> = (1..threads.min(u32::MAX as usize)).map_while(|_| worker().ok()).collect();
+        if !workers.is_empty() {
+            shared.process.store(std::process::id(), Ordering::Relaxed);
+        }
         Pool { shared, workers }
     }
 }
@@ -167,7 +176,7 @@ impl State {
     /// The caller has the pool.
     unsafe fn wake(&self, number: usize, work: usize) {
         let asleep = self.asleep.load(Ordering::SeqCst);
-        if asleep == 0 {
+        if asleep == 0 || self.is_forked() {
             return;
         }
         if work < WORTH_WAKING {
@@ -182,6 +191,12 @@ impl State {
         for _ in 0..number.min(asleep) {
             self.morning.notify_one();
         }
+    }
+
+    /// Whether this is another process than that of the workers. Asks the system, so it is only called where that
+    /// is little.
+    fn is_forked(&self) -> bool {
+        self.process.load(Ordering::Relaxed) != std::process::id()
     }
 
     /// No more tickets; returns when those that were taken are done.
@@ -249,6 +264,13 @@ impl Executor for Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        if self.workers.is_empty() {
+            return;
+        }
+        if self.shared.is_forked() {
+            // Nobody is there to be joined, or will be: not even detached.
+            return self.workers.drain(..).for_each(core::mem::forget);
+        }
         self.shared.ended.store(true, Ordering::SeqCst);
         drop(self.shared.bed.lock().unwrap_or_else(PoisonError::into_inner));
         self.shared.morning.notify_all();

@@ -28,7 +28,7 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
     let oriented = p.oriented();
-    let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k));
+    let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
     // With one lane everything fits, also what is worth several threads: those cut it first.
     let alone = V::LANES > 1 || team.threads <= 1;
     if alone && direct::fits::<V, E>(&oriented, blocking) {

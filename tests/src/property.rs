@@ -51,7 +51,7 @@ fn blocking(blocks: Blocks, chosen: Blocking) -> Blocking {
         Blocks::TinyPacked => (3, 40, Packing::Always),
         Blocks::TinyDirect => (19, 1, Packing::Never),
     };
-    Blocking { mc, nc, packing }
+    Blocking { mc, nc, packing, ..chosen }
 }
 
 /// An engine with the threads and blocks that a case asks for.

@@ -219,7 +219,8 @@ fn scratch_memory_is_as_long_as_it_is_said_to_be() {
 /// On several threads a sweep takes as many blocks of the batch at a time.
 #[test]
 fn a_plan_tells_enough_scratch_memory_for_its_threads() {
-    let blocking = Blocking { mc: 4096, nc: 96, packing: Packing::Auto };
+    let chosen = Engine::new().blocking::<f32>();
+    let blocking = Blocking { mc: 4096, nc: 96, packing: Packing::Auto, ..chosen };
     for (threads, isa) in [1, 2, 3].into_iter().flat_map(|threads| isas().map(move |isa| (threads, isa))) {
         for op in [Op::Backward, Op::GradParams] {
             // ∇Y has to be packed, all rows of a wave.

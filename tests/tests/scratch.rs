@@ -126,8 +126,9 @@ fn blocks_of_any_size_give_the_same_result() {
     let (x, w) = (vec![1.0f32; n * d], vec![1.0f32; d * m]);
     for isa in isas() {
         for (mc, nc) in [(usize::MAX, usize::MAX), (0, 0), (1, usize::MAX), (usize::MAX, 1)] {
-            let blocking = Blocking { mc, nc, packing: Packing::Always };
-            let mut engine = Engine::with_isa(isa).expect("available").with_blocking(blocking);
+            let engine = Engine::with_isa(isa).expect("available");
+            let blocking = Blocking { mc, nc, packing: Packing::Always, ..engine.blocking::<f32>() };
+            let mut engine = engine.with_blocking(blocking);
             let mut y = vec![f32::NAN; n * m];
             let forward = Forward {
                 x: MatRef::row_major(&x, n, d).expect("x"),

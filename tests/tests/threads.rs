@@ -152,3 +152,52 @@ fn a_panic_of_a_member_reaches_the_caller_and_the_pool_lives_on() {
     }
     same_as_alone::<f32>(&pool);
 }
+
+/// What a forked process says within a minute: the number it ends with. The child does nothing but `work`.
+#[cfg(unix)]
+fn forked(work: impl FnOnce() -> bool) -> Option<i32> {
+    // SAFETY: the child calls nothing but `work` and ends without the parent's destructors.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            let right = catch_unwind(AssertUnwindSafe(work)).unwrap_or(false);
+            libc::_exit(if right { 0 } else { 1 });
+        }
+        assert!(child > 0, "no process");
+        let mut status = 0;
+        for _ in 0..6000 {
+            if libc::waitpid(child, &mut status, libc::WNOHANG) == child {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        libc::kill(child, libc::SIGKILL);
+        libc::waitpid(child, &mut status, 0);
+        None
+    }
+}
+
+/// A pool's threads are not in the child of a fork, whatever they were about: spinning, asleep, or on the way.
+#[cfg(unix)]
+#[test]
+fn a_forked_process_neither_waits_for_the_threads_nor_ends_them() {
+    let case = Case::plain(Op::Backward, 64, 200, 130);
+    let expected = case.run::<f32, _>(&mut Engine::new());
+    for spin in [Duration::ZERO, Pool::SPIN, Duration::from_secs(3600)] {
+        for pause in [0, 1, 300, 3000] {
+            let pool = Pool::with_spin(3, spin);
+            let count = AtomicUsize::new(0);
+            pool.run(3, usize::MAX, &|| _ = count.fetch_add(1, Relaxed));
+            std::thread::sleep(Duration::from_micros(pause));
+            let work = || {
+                let calls = AtomicUsize::new(0);
+                (0..50).for_each(|_| pool.run(3, usize::MAX, &|| _ = calls.fetch_add(1, Relaxed)));
+                let found = case.run::<f32, _>(&mut Engine::new().with_executor(&pool));
+                // SAFETY: the child's copy, which nobody uses after this.
+                drop(unsafe { std::ptr::read(&pool) });
+                calls.into_inner() == 50 && agree(&found, &expected).is_ok()
+            };
+            assert_eq!(forked(work), Some(0), "spin {spin:?}, {pause} µs after a call");
+        }
+    }
+}

@@ -454,8 +454,9 @@ extern "C" {
 // The version of the library that is linked, such as "0.1.0". The macros tell the header's.
 const char *trine_version(void);
 
-// A new engine. `isa` is a trine_isa; `threads` the most that it uses (0 is 1): the
-// caller's and others of its own, which end with it; fewer if the system gives no more. Its scratch memory is made at the first call and grows with larger layers. To be freed with
+// A new engine. `isa` is a trine_isa; `threads` the most that it uses (0 is 1): the caller's and others of its
+// own, which end with it; fewer if the system gives no more. In a forked process they are missing, and the caller's
+// works alone. Its scratch memory is made at the first call and grows with larger layers. To be freed with
 // trine_engine_free; `*engine` is null if there is none.
 //
 // Errors: NULL, VALUE (no trine_isa), ISA, RESOURCES.

@@ -16,10 +16,10 @@
 //! where p are the partial sums of [`trine_core::linear`], and `beta·C` is 0 where beta is.
 //!
 //! The instruction set is that of `TRINE_ISA`, else the best; the number of threads that of `TRINE_THREADS`, else
-//! one. All callers share these threads; who comes while they are busy works alone. Each calling thread has an engine, whose scratch memory stays until the thread ends. Integers are
-//! `int`. A wrong argument is named on standard error, as the reference implementation does, and nothing is written;
-//! where that one ends the program, this one returns. What cannot be told to a caller (a wrong
-//! variable, no memory) ends the program.
+//! one. All callers share these threads; who comes while they are busy works alone. Each calling thread has an
+//! engine, whose scratch memory stays until the thread ends. Integers are `int`. A wrong argument is named on
+//! standard error, as the reference implementation does, and nothing is written; where that one ends the program,
+//! this one returns. What cannot be told to a caller (a wrong variable, no memory) ends the program.
 
 use core::cell::RefCell;
 use core::ffi::c_int;
@@ -181,8 +181,8 @@ unsafe fn scale<E: Supported>(engine: &mut Engine<'static>, shape: Shape, c: raw
 /// What the environment says, read at the first call.
 struct Settings {
     isa: Isa,
-    /// What all callers share, if there are to be several threads, and the process it belongs to.
-    pool: Option<(Pool, u32)>,
+    /// What all callers share, if there are to be several threads. A forked process works without them.
+    pool: Option<Pool>,
 }
 
 fn settings() -> &'static Settings {
@@ -196,7 +196,7 @@ fn settings() -> &'static Settings {
         let Ok(threads @ 1..=4096) = threads else {
             fatal(format_args!("TRINE_THREADS must be from 1 to 4096"))
         };
-        Settings { isa, pool: (threads > 1).then(|| (Pool::new(threads), std::process::id())) }
+        Settings { isa, pool: (threads > 1).then(|| Pool::new(threads)) }
     })
 }
 
@@ -207,14 +207,9 @@ fn new_engine() -> Engine<'static> {
         Err(error) => fatal(format_args!("TRINE_ISA: {error}")),
     };
     match pool {
-        Some((pool, _)) if !is_forked() => engine.with_executor(pool),
-        _ => engine,
+        Some(pool) => engine.with_executor(pool),
+        None => engine,
     }
-}
-
-/// Whether this is another process than that of the threads, which are not in it.
-fn is_forked() -> bool {
-    settings().pool.as_ref().is_some_and(|(_, process)| *process != std::process::id())
 }
 
 thread_local! {
@@ -226,9 +221,6 @@ thread_local! {
 fn with_engine(work: &mut dyn FnMut(&mut Engine<'static>)) {
     let with_own = ENGINE.try_with(|engine| match engine.try_borrow_mut() {
         Ok(mut engine) => {
-            if engine.as_ref().is_some_and(|engine| engine.threads() > 1 && is_forked()) {
-                *engine = None;
-            }
             work(engine.get_or_insert_with(new_engine));
             true
         }

@@ -46,8 +46,9 @@ pub(crate) unsafe fn used<'a>(engine: *mut trine_engine) -> Result<&'a mut trine
     unsafe { engine.as_mut() }.ok_or(Failure::Null("engine"))
 }
 
-/// A new engine. `isa` is a trine_isa; `threads` the most that it uses (0 is 1): the
-/// caller's and others of its own, which end with it; fewer if the system gives no more. Its scratch memory is made at the first call and grows with larger layers. To be freed with
+/// A new engine. `isa` is a trine_isa; `threads` the most that it uses (0 is 1): the caller's and others of its
+/// own, which end with it; fewer if the system gives no more. In a forked process they are missing, and the caller's
+/// works alone. Its scratch memory is made at the first call and grows with larger layers. To be freed with
 /// trine_engine_free; `*engine` is null if there is none.
 ///
 /// Errors: NULL, VALUE (no trine_isa), ISA, RESOURCES.
