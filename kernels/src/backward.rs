@@ -56,6 +56,15 @@ pub struct Sweep<E> {
     pub params_write: Write<E>,
 }
 
+impl<E> Sweep<E> {
+    /// Whether no output has an element. A batch without columns may have rows without end.
+    fn is_empty(&self) -> bool {
+        let Shape { n, d, m } = self.shape;
+        let dx = self.dx.is_none() || n == 0 || d == 0;
+        dx && (self.dw.is_none() || d == 0 || m == 0) && (self.db.is_none() || m == 0)
+    }
+}
+
 /// Computes what is asked for.
 ///
 /// # Errors
@@ -71,6 +80,9 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     team: Team<'_>,
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
+    if s.is_empty() {
+        return Ok(());
+    }
     let work = s.shape.n.saturating_mul(s.shape.d).saturating_mul(s.shape.m);
     let team = team.for_work(work, blocking.thresholds.thread_work);
     let rooms = Rooms::new(v, s, blocking, team.threads);
@@ -95,7 +107,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
 
 /// Elements of scratch memory that a sweep needs.
 pub fn need<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> usize {
-    Rooms::new(v, s, blocking, threads).total()
+    if s.is_empty() { 0 } else { Rooms::new(v, s, blocking, threads).total() }
 }
 
 /// Bytes of ∇W up to which each thread may have one of its own: half of a small L2.

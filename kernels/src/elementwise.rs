@@ -194,7 +194,8 @@ unsafe fn map_rows<V: Kernels<E>, E: Element, const S: usize>(
     v.vectorize(
         #[inline(always)]
         || {
-            for i in 0..rows {
+            // Of rows without columns there may be any number.
+            for i in 0..if cols == 0 { 0 } else { rows } {
                 // SAFETY: row i of each, whose elements are neighbours or are taken one by one.
                 unsafe {
                     if contiguous {

@@ -84,13 +84,10 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
     ///
     /// # Safety
     /// The operands can be accessed as their shapes and strides say; C (and Y) overlap nothing else,
-    /// and no two of their elements share a place. `scratch` has room for what
+    /// and no two of their elements share a place. C has elements. `scratch` has room for what
     /// [`scratch`](Self::scratch) says.
     #[inline(always)]
     pub unsafe fn run(&self, scratch: *mut E) {
-        if self.p.m == 0 || self.p.n == 0 {
-            return;
-        }
         // SAFETY: the contract is the same.
         unsafe {
             if self.p.k == 0 {
@@ -105,8 +102,8 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
 /// Plans and computes it: the whole, or a part of it.
 ///
 /// # Safety
-/// As for [`Planned::run`], with as much scratch memory as [`Planned::scratch`] says of the whole. A
-/// part needs no more: of every choice of [`Loops`] and of every length in it, that for fewer rows,
+/// As for [`Planned::run`], except that C may have no elements, with as much scratch memory as
+/// [`Planned::scratch`] says of the whole. A part needs no more: of every choice of [`Loops`] and of every length in it, that for fewer rows,
 /// columns or values of k is the same or smaller, and `flip` is the whole's.
 pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     v: V,
@@ -114,6 +111,9 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     blocking: Blocking,
     (scratch, len): (*mut E, usize),
 ) {
+    if problem.is_empty() {
+        return;
+    }
     let oriented = problem.oriented();
     if direct::fits::<V, E>(&oriented, blocking) {
         // SAFETY: the contract is the same.

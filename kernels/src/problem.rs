@@ -124,6 +124,12 @@ impl<E: Element> Problem<E> {
         }
     }
 
+    /// Whether C has no elements. The sum, and the other side, may be without end then.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.m == 0 || self.n == 0
+    }
+
     /// As it is computed.
     #[inline(always)]
     pub fn oriented(self) -> Self {

@@ -27,6 +27,9 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     team: Team<'_>,
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
+    if p.is_empty() {
+        return Ok(());
+    }
     let oriented = p.oriented();
     let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
     // With one lane everything fits, also what is worth several threads: those cut it first.

@@ -153,7 +153,6 @@ fn a_few_rows_of_a_matrix_of_2_to_the_32_elements() {
 /// No method does anything for each row of an operand that has no columns, or each column of one without rows:
 /// with sides like these it would never end.
 #[test]
-#[ignore = "a known fault: some method still goes through all the rows, or columns, of nothing"]
 fn sides_of_zero_beside_sides_without_end() {
     const LONG: usize = usize::MAX / 2;
     for (n, d, m) in [(0, LONG, 3), (0, 3, LONG), (0, LONG, LONG), (0, 0, LONG), (LONG, 0, 0), (LONG, 3, 0)] {
