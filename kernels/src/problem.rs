@@ -159,7 +159,8 @@ impl<E: Element> Problem<E> {
     ///
     /// # Safety
     /// C can be written, and what its sums begin with can be read.
-    #[inline(always)]
+    // Rare: it should not take registers from the loops of who calls it.
+    #[inline(never)]
     pub unsafe fn write_empty_sums(&self) {
         for i in 0..self.m {
             for j in 0..self.n {
