@@ -63,6 +63,12 @@ impl<E> Sweep<E> {
         let dx = self.dx.is_none() || n == 0 || d == 0;
         dx && (self.dw.is_none() || d == 0 || m == 0) && (self.db.is_none() || m == 0)
     }
+
+    /// Multiply-adds of each of its products.
+    fn work(&self) -> usize {
+        let Shape { n, d, m } = self.shape;
+        n.saturating_mul(d).saturating_mul(m)
+    }
 }
 
 /// Computes what is asked for.
@@ -83,8 +89,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     if s.is_empty() {
         return Ok(());
     }
-    let work = s.shape.n.saturating_mul(s.shape.d).saturating_mul(s.shape.m);
-    let team = team.for_work(work, blocking.thresholds.thread_work);
+    let team = team.for_work(s.work(), blocking.thresholds.thread_work);
     let rooms = Rooms::new(v, s, blocking, team.threads);
     let room = scratch.get::<E>(rooms.total())?;
     let run = Run { v, s, blocking, team, rooms, room };
@@ -142,8 +147,7 @@ struct Rooms {
 impl Rooms {
     fn new<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> Self {
         let Shape { n, d, m } = s.shape;
-        let work = n.saturating_mul(d).saturating_mul(m);
-        let threads = useful_threads(threads, work, blocking.thresholds.thread_work);
+        let threads = useful_threads(threads, s.work(), blocking.thresholds.thread_work);
         let by_blocks = (s.dw.is_some() || s.db.is_some()) && by_blocks(s.shape, E::BYTES, threads);
         let rows = n.min(if by_blocks { K_BLOCK } else { threads.saturating_mul(K_BLOCK) });
         let dz = if s.activation == Activation::Identity { 0 } else { line(rows.saturating_mul(m)) };

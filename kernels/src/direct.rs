@@ -7,7 +7,7 @@
 //!
 //! The same loops as in `gemm`, without what a small product does not need and would wait for.
 
-use trine_core::{Activation, Element, K_BLOCK};
+use trine_core::{Element, K_BLOCK};
 
 use crate::elementwise::activate;
 use crate::isa::Kernels;
@@ -57,8 +57,8 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
     let tile = if p.m <= few.mr && p.n > tile.nr() { few } else { tile };
     let by_rows = p.a.col == 1;
     debug_assert!(by_rows || p.product().a == Order::Columns);
-    let relu = p.y.is_none() && p.activation == Activation::Relu;
-    let activates = !relu && (p.activation != Activation::Identity || p.y.is_some());
+    let relu = p.is_relu();
+    let activates = !relu && p.activates();
     // Tiles of rows as equal as can be; small numbers divide faster.
     let (m, count) = (p.m as u32, p.m.div_ceil(tile.mr) as u32);
     let (each, longer, count) = ((m / count) as usize, (m % count) as usize, count as usize);

@@ -15,7 +15,7 @@
 //!
 //! Loop 1 is inside the kernel: MR rows of A stay in L1 while B's panel passes from L2.
 
-use trine_core::{Activation, Element, K_BLOCK};
+use trine_core::{Element, K_BLOCK};
 
 use crate::direct;
 use crate::elementwise::activate;
@@ -332,7 +332,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     /// Whether the kernel applies the activation itself.
     #[inline(always)]
     fn is_relu(&self, block: Block) -> bool {
-        block.last && self.plan.p.y.is_none() && self.plan.p.activation == Activation::Relu
+        block.last && self.plan.p.is_relu()
     }
 
     /// Where the kernel writes a tile: its place in C, or scratch memory if C is scattered.
@@ -400,7 +400,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
                 copy(p.c.at(i, j).source(), c, mr, nr);
             }
             kernel(self.plan.v, t);
-            if block.last && !t.relu && (p.activation != Activation::Identity || p.y.is_some()) {
+            if block.last && !t.relu && p.activates() {
                 let y = p.y.map_or(c, |y| y.at(i, j));
                 activate(self.plan.v, p.activation, c.source(), y, mr, nr);
             }
@@ -428,24 +428,13 @@ unsafe fn copy<E: Element>(from: Source<E>, to: Target<E>, rows: usize, cols: us
     }
 }
 
-/// K = 0: every element is its initial value, or +0.
+/// K = 0.
 unsafe fn empty_sums<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
-    for i in 0..p.m {
-        for j in 0..p.n {
-            let to = p.c.at(i, j).ptr;
-            // SAFETY: element (i, j) of C, and its initial value.
-            unsafe {
-                match p.start {
-                    Start::Nothing => *to = E::ZERO,
-                    Start::Old => {}
-                    Start::PerColumn(bias) => *to = *bias.add(j),
-                    Start::PerRow(bias) => *to = *bias.add(i),
-                }
-            }
+    // SAFETY: C and Y, as the caller says.
+    unsafe {
+        p.write_empty_sums();
+        if p.activates() {
+            activate(v, p.activation, p.c.source(), p.y.unwrap_or(p.c), p.m, p.n);
         }
-    }
-    if p.activation != Activation::Identity || p.y.is_some() {
-        // SAFETY: C and Y, as the caller says.
-        unsafe { activate(v, p.activation, p.c.source(), p.y.unwrap_or(p.c), p.m, p.n) };
     }
 }

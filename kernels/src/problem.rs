@@ -149,6 +149,41 @@ impl<E: Element> Problem<E> {
         }
     }
 
+    /// Whether a kernel can apply the activation itself: ReLU, in place.
+    #[inline(always)]
+    pub fn is_relu(&self) -> bool {
+        self.y.is_none() && self.activation == Activation::Relu
+    }
+
+    /// Whether there is something to do when the sums are complete: an activation, or Y to be written.
+    #[inline(always)]
+    pub fn activates(&self) -> bool {
+        self.activation != Activation::Identity || self.y.is_some()
+    }
+
+    /// K = 0: every element of C is its initial value, or +0.
+    ///
+    /// # Safety
+    /// C can be written, and what its sums begin with can be read.
+    // Rare: it should not take registers from the loops of who calls it.
+    #[inline(never)]
+    pub unsafe fn write_empty_sums(&self) {
+        for i in 0..self.m {
+            for j in 0..self.n {
+                let to = self.c.at(i, j).ptr;
+                // SAFETY: element (i, j) of C, and its initial value.
+                unsafe {
+                    match self.start {
+                        Start::Nothing => *to = E::ZERO,
+                        Start::Old => {}
+                        Start::PerColumn(bias) => *to = *bias.add(j),
+                        Start::PerRow(bias) => *to = *bias.add(i),
+                    }
+                }
+            }
+        }
+    }
+
     /// What the planner has to know.
     #[inline(always)]
     pub fn product(&self) -> Product {

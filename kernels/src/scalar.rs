@@ -19,7 +19,7 @@ use crate::elementwise::{activate, activate_inline};
 use crate::isa::portable::Portable;
 use crate::microkernel::{Initial, Table, Tiles, Variants};
 use crate::pack::Source;
-use crate::problem::{Problem, Start, Target};
+use crate::problem::{Problem, Target};
 
 /// Rows and columns of a microtile.
 pub const SIDE: usize = 4;
@@ -69,9 +69,9 @@ pub unsafe fn product_inline<E: Element>(p: &Problem<E>) {
             }
         }
         if p.k == 0 {
-            empty_sums(p);
+            p.write_empty_sums();
         }
-        if p.activation != Activation::Identity || p.y.is_some() {
+        if p.activates() {
             activate_inline(Portable, p.activation, p.c.source(), p.y.unwrap_or(p.c), p.m, p.n);
         }
     }
@@ -94,24 +94,6 @@ unsafe fn rows<E: Element>(p: &Problem<E>, (pc, len): (usize, usize), (i, rows):
         let ending = Ending { alpha: p.alpha, initial: p.initial(pc == 0, (i, j), c) };
         // SAFETY: a part of each operand.
         unsafe { microtile(&part, c, ending) };
-    }
-}
-
-/// K = 0: every element is its initial value, or +0.
-unsafe fn empty_sums<E: Element>(p: &Problem<E>) {
-    for i in 0..p.m {
-        for j in 0..p.n {
-            let to = p.c.at(i, j).ptr;
-            // SAFETY: element (i, j) of C, and its initial value.
-            unsafe {
-                match p.start {
-                    Start::Nothing => *to = E::ZERO,
-                    Start::Old => {}
-                    Start::PerColumn(bias) => *to = *bias.add(j),
-                    Start::PerRow(bias) => *to = *bias.add(i),
-                }
-            }
-        }
     }
 }
 

@@ -173,7 +173,8 @@ impl<T> Shared<T> {
     }
 }
 
-#[cfg(test)]
+// Without threads nothing is cut.
+#[cfg(all(test, feature = "threads"))]
 mod tests {
     extern crate std;
     use super::*;

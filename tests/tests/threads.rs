@@ -154,7 +154,7 @@ fn a_panic_of_a_member_reaches_the_caller_and_the_pool_lives_on() {
 }
 
 /// What a forked process says within a minute: the number it ends with. The child does nothing but `work`.
-#[cfg(unix)]
+#[cfg(all(unix, target_arch = "x86_64"))]
 fn forked(work: impl FnOnce() -> bool) -> Option<i32> {
     // SAFETY: the child calls nothing but `work` and ends without the parent's destructors.
     unsafe {
@@ -178,7 +178,8 @@ fn forked(work: impl FnOnce() -> bool) -> Option<i32> {
 }
 
 /// A pool's threads are not in the child of a fork, whatever they were about: spinning, asleep, or on the way.
-#[cfg(unix)]
+/// Not under emulation, where a fork of several threads is another matter.
+#[cfg(all(unix, target_arch = "x86_64"))]
 #[test]
 fn a_forked_process_neither_waits_for_the_threads_nor_ends_them() {
     let case = Case::plain(Op::Backward, 64, 200, 130);

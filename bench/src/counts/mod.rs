@@ -2,7 +2,7 @@
 //! a time a count is the same on a busy machine, so that 3 % more fail in CI, with the name of the kernel.
 //!
 //! The program runs itself in valgrind once, all rows in one process: callgrind counts inside
-//! [`marker::counted_call`] only and writes a file whenever it is left.
+//! `marker::counted_call` only and writes a file whenever it is left.
 
 mod callgrind;
 mod file;
