@@ -13,8 +13,8 @@ use trine::isa::trine_isa;
 use trine::layer::*;
 use trine::{trine_in, trine_message, trine_out, trine_status};
 use trine_core::{
-    Activation, Backward, Error, Forward, Fused, Gradients, LinearKernels, MatMut, MatRef, Reference, Rounding,
-    Saved, Step, Unfused, Write,
+    Activation, Backward, Error, Forward, Fused, Gradients, LinearKernels, MatMut, MatRef, Reference,
+    Rounding, Saved, Step, Unfused, Write,
 };
 use trine_fuzz::length;
 use trine_kernels::{Isa, Supported};
@@ -28,7 +28,10 @@ const APART: usize = 512;
 /// The functions of one element type.
 trait Calls: Supported {
     const FORWARD: unsafe extern "C" fn(*mut trine_engine, *const trine_forward_args<Self>) -> trine_status;
-    const BACKWARD: unsafe extern "C" fn(*mut trine_engine, *const trine_backward_args<Self>) -> trine_status;
+    const BACKWARD: unsafe extern "C" fn(
+        *mut trine_engine,
+        *const trine_backward_args<Self>,
+    ) -> trine_status;
     const STEP: unsafe extern "C" fn(*mut trine_engine, *const trine_step_args<Self>) -> trine_status;
     const GEMM: unsafe extern "C" fn(*mut trine_engine, *const trine_gemm_args<Self>) -> trine_status;
 }
@@ -145,9 +148,8 @@ impl Place {
     /// Where the elements are, row by row. Only for what has been accepted.
     fn places(&self) -> impl Iterator<Item = usize> + '_ {
         let first = self.at.unwrap_or(0);
-        (0..self.rows).flat_map(move |i| {
-            (0..self.cols).map(move |j| first + i * self.row_stride + j * self.col_stride)
-        })
+        (0..self.rows)
+            .flat_map(move |i| (0..self.cols).map(move |j| first + i * self.row_stride + j * self.col_stride))
     }
 
     /// The elements, row by row.
@@ -162,7 +164,11 @@ struct Own<E>(Vec<E>, usize, usize);
 impl<E: Supported> Own<E> {
     fn new(place: &Place, memory: &[E]) -> Self {
         // Nothing is nothing, however long its other side.
-        Own(if place.rows == 0 || place.cols == 0 { Vec::new() } else { place.copy(memory) }, place.rows, place.cols)
+        Own(
+            if place.rows == 0 || place.cols == 0 { Vec::new() } else { place.copy(memory) },
+            place.rows,
+            place.cols,
+        )
     }
 
     fn view(&self) -> MatRef<'_, E> {
@@ -238,7 +244,8 @@ impl<E: Calls> Call<E> {
     /// The call, and the outputs it has.
     fn make(&self, which: u8, engine: *mut trine_engine, memory: *mut E) -> (trine_status, Vec<Place>) {
         let (values, len) = (self.bias.ptr(memory), self.bias.cols);
-        let (x, w, activation, slope) = (self.x.read(memory), self.w.read(memory), self.activation, self.slope);
+        let (x, w, activation, slope) =
+            (self.x.read(memory), self.w.read(memory), self.activation, self.slope);
         // SAFETY: an engine, and pointers that are null or have as many elements behind them as is told.
         unsafe {
             match which {
@@ -249,10 +256,22 @@ impl<E: Calls> Call<E> {
                 }
                 1 => {
                     let (dy, saved) = (self.y.read(memory), self.z.read(memory));
-                    let (dx, dw, db, db_len) = (self.dx.written(memory), self.dw.written(memory), values, len);
+                    let (dx, dw, db, db_len) =
+                        (self.dx.written(memory), self.dw.written(memory), values, len);
                     let (dx_write, params_write) = (self.dx_write, self.write);
                     let args = trine_backward_args {
-                        x, w, dy, saved, activation, slope, dx, dw, db, db_len, dx_write, params_write,
+                        x,
+                        w,
+                        dy,
+                        saved,
+                        activation,
+                        slope,
+                        dx,
+                        dw,
+                        db,
+                        db_len,
+                        dx_write,
+                        params_write,
                     };
                     (E::BACKWARD(engine, &args), vec![self.dx, self.dw, self.bias])
                 }
@@ -271,7 +290,12 @@ impl<E: Calls> Call<E> {
     }
 
     /// What the reference writes into copies of the outputs, in the order of [`make`](Self::make).
-    fn expected<K: LinearKernels<E>>(&self, which: u8, memory: &[E], mut k: K) -> std::result::Result<Vec<Own<E>>, Error> {
+    fn expected<K: LinearKernels<E>>(
+        &self,
+        which: u8,
+        memory: &[E],
+        mut k: K,
+    ) -> std::result::Result<Vec<Own<E>>, Error> {
         let own = |place: &Place| Own::new(place, memory);
         let (x, mut w, mut bias, mut y, mut z) =
             (own(&self.x), own(&self.w), own(&self.bias), own(&self.y), own(&self.z));
@@ -378,7 +402,10 @@ fn one<E: Calls>(u: &mut Unstructured<'_>) -> Result<()> {
         assert!(!message().is_empty());
     }
     for (i, (found, expected)) in after.iter().zip(&expected).enumerate() {
-        assert!(same(*found, *expected), "{i} is {found:?}, expected {expected:?}; {status:?}, {which}, {call:?}");
+        assert!(
+            same(*found, *expected),
+            "{i} is {found:?}, expected {expected:?}; {status:?}, {which}, {call:?}"
+        );
     }
     Ok(())
 }
