@@ -285,11 +285,12 @@ mod tests {
 
     #[test]
     fn a_wrong_engine_is_shrunk_to_the_smallest_case_and_its_command_fails_again() {
-        let (found, story) = first_failure("expected");
+        let (found, story) = first_failure("Y[");
         assert!(verdict(&found).is_err());
         let simplest = case_of(&story);
         assert_eq!(simplest.shape, Shape { n: 3, d: 7, m: 5 }, "{story}");
         assert!(simplest.write.add && simplest.threads == 1 && simplest.seed == 1, "{story}");
+        assert!(!simplest.params_write.add && simplest.params_write.alpha == 1.0, "{story}");
         let again = verdict(&simplest).expect_err("the command reproduces it");
         assert!(again.contains("Y[2, 4] is") && story.contains(&again), "{story}");
     }

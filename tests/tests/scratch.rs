@@ -106,13 +106,16 @@ fn a_size_beyond_all_memory_is_an_error() {
     let one = [1.0f32];
     for isa in isas() {
         let big = MatRef::with_strides(&one, 16, HUGE, 0, 0).expect("one element, repeated");
-        let x = MatRef::row_major(&[], 16, 0).expect("empty");
-        let w = MatRef::with_strides(&[], 0, HUGE, 0, 0).expect("empty");
+        let x = MatRef::row_major(&[0.0; 16], 16, 1).expect("fits");
+        let w = MatRef::with_strides(&one, 1, HUGE, 0, 0).expect("one element, repeated");
         let given = Backward { x, w, dy: big, activation: Activation::Relu, saved: Some(big) };
         let (dx_write, params_write) = (Write::REPLACE, Write::REPLACE);
-        let nothing = Gradients { dx: None, dx_write, dw: None, db: None, params_write };
+        let mut gradient = [7.0; 16];
+        let dx = Some(MatMut::row_major(&mut gradient, 16, 1).expect("fits"));
+        let wanted = Gradients { dx, dx_write, dw: None, db: None, params_write };
         let error =
-            Engine::with_isa(isa).expect("available").backward(given, nothing).expect_err("too large");
+            Engine::with_isa(isa).expect("available").backward(given, wanted).expect_err("too large");
+        assert_eq!(gradient, [7.0; 16]);
         assert_eq!(error, Error::TooLarge { operand: "scratch memory" });
     }
     assert!(scratch_len::<f32>(Isa::Avx512, Op::Backward, 1, 0, 4 * HUGE) > HUGE >> 10);
