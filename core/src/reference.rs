@@ -1,7 +1,7 @@
 //! The textbook loops: the definition of the one answer. Slow, short, and never wrong; the
 //! kernels are compared with it bit for bit.
 
-use crate::activation::Activation;
+use crate::activation::{Activation, Saved};
 use crate::element::Element;
 use crate::error::Error;
 use crate::lanes::{Fused, Lanes, Task};
@@ -80,6 +80,8 @@ impl<L> Reference<L> {
     where
         L: Lanes<E, V = E>,
     {
+        // The shape of what is not needed is not checked.
+        let saved = saved.filter(|_| activation.saves() != Saved::Nothing);
         move |i, j| {
             let saved = saved.map_or(E::ZERO, |saved| saved.at(i, j));
             activation.backward(self.0, dy.at(i, j), saved)

@@ -1,6 +1,11 @@
 //! What is refused, in which words, and that nothing has been written then.
 
-use trine_core::{Activation, Element, Error, LinearKernels, MatMut, MatRef};
+use trine_core::{
+    Activation, Backward, Element, Error, Fused, Gradients, LinearKernels, MatMut, MatRef, Reference,
+    Unfused, Write,
+};
+use trine_kernels::Engine;
+use trine_tests::property::isas;
 use trine_tests::{Case, Op, Outcome, Property, Role, hold_in};
 
 fn message<T>(result: Result<T, Error>) -> String {
@@ -261,4 +266,33 @@ impl Property for MissingSaved {
 #[test]
 fn what_an_activation_needs_must_be_there() {
     hold_in::<MissingSaved>([Op::Backward, Op::Step].map(|op| Case::plain(op, 3, 4, 5)));
+}
+
+/// ∇W of a layer without activation, given something else as what was saved.
+fn gradient(kernels: &mut impl LinearKernels<f32>, saved: Option<MatRef<'_, f32>>) -> [f32; 4] {
+    let (x, dy) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]);
+    let square = |data| MatRef::row_major(data, 2, 2).expect("fits");
+    let given =
+        Backward { x: square(&x), w: square(&x), dy: square(&dy), activation: Activation::Identity, saved };
+    let mut dw = [0.0; 4];
+    let (dx_write, params_write) = (Write::REPLACE, Write::REPLACE);
+    let view = MatMut::row_major(&mut dw, 2, 2).expect("fits");
+    kernels
+        .backward(given, Gradients { dx: None, dx_write, dw: Some(view), db: None, params_write })
+        .expect("fits");
+    dw
+}
+
+/// Found by fuzzing: the reference looked for an element of it.
+#[test]
+fn what_was_saved_for_nothing_is_not_looked_at() {
+    let nothing = MatRef::row_major(&[], 1, 0).expect("empty");
+    let expected = [26.0, 30.0, 38.0, 44.0];
+    for saved in [None, Some(nothing)] {
+        assert_eq!(gradient(&mut Reference(Fused), saved), expected);
+        assert_eq!(gradient(&mut Reference(Unfused), saved), expected);
+        for isa in isas() {
+            assert_eq!(gradient(&mut Engine::with_isa(isa).expect("available"), saved), expected, "{isa}");
+        }
+    }
 }

@@ -113,8 +113,7 @@ fn a_size_beyond_all_memory_is_an_error() {
         let mut gradient = [7.0; 16];
         let dx = Some(MatMut::row_major(&mut gradient, 16, 1).expect("fits"));
         let wanted = Gradients { dx, dx_write, dw: None, db: None, params_write };
-        let error =
-            Engine::with_isa(isa).expect("available").backward(given, wanted).expect_err("too large");
+        let error = Engine::with_isa(isa).expect("available").backward(given, wanted).expect_err("too large");
         assert_eq!(gradient, [7.0; 16]);
         assert_eq!(error, Error::TooLarge { operand: "scratch memory" });
     }

@@ -215,7 +215,7 @@ pub fn run_with<I: Iterator<Item = Instruction>>(
     mut observe: impl FnMut(usize, Instruction, u64),
 ) -> Result<Report, Fault> {
     // What no number holds, no slice has.
-    let (found, expected) = (marks.len(), places.len().checked_mul(microbatches).unwrap_or(usize::MAX));
+    let (found, expected) = (marks.len(), places.len().saturating_mul(microbatches));
     if found != expected {
         let (operand, dim) = ("marks", Dim::Values);
         let error = Error::Shape { operand, dim, found, other: "schedule", other_dim: dim, expected };

@@ -18,6 +18,7 @@ use trine_core::{
 };
 use trine_fuzz::length;
 use trine_kernels::{Isa, Supported};
+use trine_tests::run::same;
 use trine_tests::values::{mix, uniform};
 
 /// Elements of the memory that all operands lie in.
@@ -372,10 +373,6 @@ fn engine(portable: bool) -> (*mut trine_engine, Isa) {
 fn message() -> String {
     // SAFETY: a text closed by a zero, copied at once.
     unsafe { CStr::from_ptr(trine_message()) }.to_str().expect("UTF-8").into()
-}
-
-fn same<E: Supported>(a: E, b: E) -> bool {
-    a.bits() == b.bits() || (a.is_nan() && b.is_nan())
 }
 
 fn one<E: Calls>(u: &mut Unstructured<'_>) -> Result<()> {

@@ -5,16 +5,30 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use trine_fuzz::{case, length};
-use trine_kernels::{Blocking, Engine, Error, Isa, Line, LinearKernels, Op, Packing, Supported, scratch_len};
+use trine_kernels::{Blocking, Engine, Error, Isa, Line, Op, Packing, Supported, Thresholds, scratch_len};
 use trine_tests::property::isas;
 use trine_tests::{Case, Op as Method, Outcome};
 
 const OPS: [Op; 5] = [Op::Forward, Op::GradInput, Op::GradParams, Op::Backward, Op::Step];
 
+fn thresholds(u: &mut Unstructured<'_>) -> Result<Thresholds> {
+    Ok(Thresholds {
+        copy_a_bytes: length(u)?,
+        copy_a_strips: length(u)?,
+        copy_b_bytes: length(u)?,
+        copy_b_tiles: length(u)?,
+        slice_bytes: length(u)?,
+        slice: length(u)?,
+        small: length(u)?,
+        thread_work: length(u)?,
+    })
+}
+
 fn words(u: &mut Unstructured<'_>) -> Result<()> {
     let (n, d, m) = (length(u)?, length(u)?, length(u)?);
     let packing = *u.choose(&[Packing::Auto, Packing::Always, Packing::Never])?;
-    let blocking = Blocking { mc: length(u)?, nc: length(u)?, packing };
+    let thresholds = thresholds(u)?;
+    let blocking = Blocking { mc: length(u)?, nc: length(u)?, packing, thresholds };
     let threads = length(u)?;
     for isa in isas() {
         let engine = Engine::with_isa(isa).expect("available").with_threads(threads);
