@@ -92,7 +92,7 @@ impl<'s> Engine<'s> {
     }
 
     /// The same engine with at most this many threads, the caller's own and others that live as long as the
-    /// engine ([`Pool`](crate::Pool)). Small layers use fewer.
+    /// engine ([`Pool`](crate::Pool), which has [an upper limit](crate::Pool::MOST_THREADS)). Small layers use fewer.
     #[cfg(feature = "std")]
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {

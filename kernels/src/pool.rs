@@ -76,7 +76,11 @@ impl Pool {
     /// How long a worker spins before it sleeps: longer than what lies between the products of a layer.
     pub const SPIN: Duration = Duration::from_micros(100);
 
-    /// At most this many threads, the caller's own among them; fewer if the system gives no more.
+    /// Threads of a pool at most, whatever is asked for: more than any machine has cores.
+    pub const MOST_THREADS: usize = 1024;
+
+    /// At most this many threads, the caller's own among them; fewer if the system gives no more, or if it is
+    /// more than [`MOST_THREADS`](Self::MOST_THREADS).
     pub fn new(threads: usize) -> Self {
         Self::with_spin(threads, Self::SPIN)
     }
@@ -101,7 +105,7 @@ impl Pool {
             let shared = Arc::clone(&shared);
             Builder::new().name("trine".into()).spawn(move || shared.work())
         };
-        let workers: Vec<_> = (1..threads.min(u32::MAX as usize)).map_while(|_| worker().ok()).collect();
+        let workers: Vec<_> = (1..threads.min(Self::MOST_THREADS)).map_while(|_| worker().ok()).collect();
         if !workers.is_empty() {
             shared.process.store(std::process::id(), Ordering::Relaxed);
         }

@@ -202,3 +202,11 @@ fn a_forked_process_neither_waits_for_the_threads_nor_ends_them() {
         }
     }
 }
+
+/// Found by fuzzing: as many as the system gave were begun, which took ten seconds.
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "an emulator takes its time for so many")]
+#[test]
+fn a_pool_of_more_threads_than_any_machine_has_cores_has_an_end() {
+    let pool = Pool::new(usize::MAX);
+    assert!((1..=Pool::MOST_THREADS).contains(&pool.threads()), "{}", pool.threads());
+}

@@ -29,7 +29,8 @@ fn words(u: &mut Unstructured<'_>) -> Result<()> {
     let packing = *u.choose(&[Packing::Auto, Packing::Always, Packing::Never])?;
     let thresholds = thresholds(u)?;
     let blocking = Blocking { mc: length(u)?, nc: length(u)?, packing, thresholds };
-    let threads = length(u)?;
+    // They are begun: many of them take their time.
+    let threads = u.int_in_range(0..=9usize)?;
     for isa in isas() {
         let engine = Engine::with_isa(isa).expect("available").with_threads(threads);
         for engine in [engine, Engine::with_isa(isa).expect("available").with_blocking(blocking)] {
