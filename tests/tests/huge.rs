@@ -42,6 +42,7 @@ impl Drop for Sparse {
 
 /// Elements between two neighbours: a handful of them is beyond 2³² bytes, and beyond 2³¹ elements.
 const FAR: usize = (1 << 29) + 1023;
+const _: () = assert!(4 * FAR > 1 << 31, "four steps along the shortest side");
 
 /// Every product and the sweep with each operand in turn spread over 2³¹ elements and more.
 fn layer(kernels: &mut impl LinearKernels<f32>, far: Option<(usize, bool)>) -> Result<Vec<u32>, Error> {
@@ -113,7 +114,6 @@ fn operands_that_reach_over_more_than_2_to_the_31_elements() {
     for isa in isas().filter(fused) {
         let mut engine = Engine::with_isa(isa).expect("available");
         for far in (0..6).flat_map(|role| [(role, false), (role, true)]) {
-            assert!(4 * FAR > 1 << 31, "four steps of the shortest side");
             assert_eq!(layer(&mut engine, Some(far)).expect("fits"), expected, "{isa} {far:?}");
         }
     }

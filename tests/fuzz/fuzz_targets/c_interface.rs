@@ -119,6 +119,7 @@ impl Place {
         })
     }
 
+    /// Whether its elements are in the memory.
     fn within(&self) -> bool {
         let Some(at) = self.at else { return false };
         let last = |side: usize, stride: usize| side.saturating_sub(1).checked_mul(stride);
@@ -164,12 +165,9 @@ struct Own<E>(Vec<E>, usize, usize);
 
 impl<E: Supported> Own<E> {
     fn new(place: &Place, memory: &[E]) -> Self {
-        // Nothing is nothing, however long its other side.
-        Own(
-            if place.rows == 0 || place.cols == 0 { Vec::new() } else { place.copy(memory) },
-            place.rows,
-            place.cols,
-        )
+        // Nothing is nothing, however long its other side. What is not within is no operand of this call.
+        let nothing = place.rows == 0 || place.cols == 0 || !place.within();
+        Own(if nothing { Vec::new() } else { place.copy(memory) }, place.rows, place.cols)
     }
 
     fn view(&self) -> MatRef<'_, E> {
