@@ -15,7 +15,7 @@ fn ranges(scratch: &[Line], outcome: &Outcome<f32>) -> Vec<Range<usize>> {
         range.start.addr()..range.end.addr()
     });
     let scratch = scratch.as_ptr_range();
-    operands.into_iter().chain([scratch.start.addr()..scratch.end.addr()]).collect()
+    operands.into_iter().chain(std::iter::once(scratch.start.addr()..scratch.end.addr())).collect()
 }
 
 fn cases() -> Vec<Case> {
