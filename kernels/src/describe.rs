@@ -6,6 +6,7 @@ use trine_core::{Element, K_BLOCK, Shape};
 
 use crate::executor::useful_threads;
 use crate::isa::Isa;
+use crate::outer;
 use crate::plan::{Access, Blocking, Loops, Order, Product, Tile};
 use crate::scratch::{Op, elements};
 
@@ -102,6 +103,15 @@ impl fmt::Display for Plan {
         for (name, p) in self.products() {
             let loops = Loops::new(p, self.isa, self.blocking, self.bytes);
             writeln!(f, "  {name}: {}×{} outputs, sums over {}, closed every {K_BLOCK}", p.m, p.n, p.k)?;
+            let shape = (p.m, p.n, p.k);
+            // A bias or an activation, and a B by columns, are left to the tiles.
+            if self.op != Op::Forward
+                && matches!(p.b, Order::Rows)
+                && outer::pays(shape, loops.tile.lanes, self.bytes, self.blocking.thresholds)
+            {
+                writeln!(f, "    row after row of the output: it costs more than the multiply-adds")?;
+                continue;
+            }
             writeln!(
                 f,
                 "    {} strip(s) of columns, {} microtile(s) of rows in each",

@@ -21,6 +21,7 @@ use crate::direct;
 use crate::elementwise::activate;
 use crate::isa::Kernels;
 use crate::microkernel::{Initial, Microkernel, Tiles};
+use crate::outer;
 use crate::pack::{self, Source};
 use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, Strips};
 use crate::problem::{Problem, Start, Target};
@@ -115,6 +116,10 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
         return;
     }
     let oriented = problem.oriented();
+    if outer::fits::<V, E>(&oriented, blocking) {
+        // SAFETY: the contract is the same.
+        return unsafe { outer::run(v, &oriented, blocking) };
+    }
     if direct::fits::<V, E>(&oriented, blocking) {
         // SAFETY: the contract is the same.
         return unsafe { direct::run(v, &oriented, scratch) };

@@ -47,6 +47,7 @@ mod gemm_crate;
 mod isa;
 pub mod memory;
 mod microkernel;
+mod outer;
 mod pack;
 pub mod peak;
 mod plan;

@@ -34,6 +34,10 @@ pub struct Thresholds {
     /// Values of k in a slice: B is read from end to end in as many streams, and the sums go to L1 and back once
     /// for each slice.
     pub slice: usize,
+    /// Sums of few products go row after row of the output if that has more bytes than this …
+    pub outer_bytes: usize,
+    /// … and past the caches if it is only written and has at least so many.
+    pub past_bytes: usize,
     /// Multiply-adds up to which a product is computed where its operands lie, without a plan.
     pub small: usize,
     /// Multiply-adds below which a second thread costs more than it brings, if it is awake.
@@ -42,7 +46,7 @@ pub struct Thresholds {
 
 impl Thresholds {
     /// Twice L1 is where a strided operand has to be read from L2 again and again, half of L2 where a panel of B
-    /// begins to be in the way of A. The others are ratios of costs.
+    /// begins to be in the way of A. What is half of L3 would not stay there. The others are ratios of costs.
     pub const fn for_caches(caches: Caches) -> Self {
         Thresholds {
             copy_a_bytes: 2 * caches.l1,
@@ -51,6 +55,8 @@ impl Thresholds {
             copy_b_tiles: 48,
             slice_bytes: 2 * caches.l1,
             slice: 16,
+            outer_bytes: caches.l1,
+            past_bytes: caches.l3 / 2,
             small: 1 << 17,
             thread_work: 1 << 17,
         }

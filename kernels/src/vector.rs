@@ -20,6 +20,20 @@ pub trait Vector<E: Element>: Lanes<E> + Send + Sync + 'static {
     /// `LANES` elements can be written at `p`.
     unsafe fn store_at(self, p: *mut E, v: Self::V);
 
+    /// The same without a place in the caches, where the unit can. Other threads see it after [`settle`](Self::settle).
+    ///
+    /// # Safety
+    /// `LANES` elements can be written at `p`, which is aligned to a vector.
+    #[inline(always)]
+    unsafe fn store_past(self, p: *mut E, v: Self::V) {
+        // SAFETY: the contract is stricter.
+        unsafe { self.store_at(p, v) }
+    }
+
+    /// Waits until what [`store_past`](Self::store_past) has written is in memory.
+    #[inline(always)]
+    fn settle(self) {}
+
     /// The other lanes are 0, and their memory is not touched.
     ///
     /// # Safety
@@ -126,6 +140,23 @@ pub trait Extra<E: Element>: Simd {
     /// See [`Vector::prefetch`].
     #[inline(always)]
     fn prefetch(self, _: *const E) {}
+
+    /// See [`Vector::store_past`].
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn store_past(self, p: *mut E, v: <Pulp<Self> as Lanes<E>>::V)
+    where
+        Pulp<Self>: Lanes<E>,
+    {
+        // SAFETY: the contract is stricter.
+        unsafe { p.cast::<<Pulp<Self> as Lanes<E>>::V>().write_unaligned(v) }
+    }
+
+    /// See [`Vector::settle`].
+    #[inline(always)]
+    fn settle(self) {}
 
     /// See [`Vector::relu`].
     fn relu(self, v: <Pulp<Self> as Lanes<E>>::V) -> <Pulp<Self> as Lanes<E>>::V
@@ -249,6 +280,15 @@ macro_rules! pulp_lanes {
             unsafe fn store_at(self, p: *mut $e, v: S::$v) {
                 // SAFETY: the caller says that LANES elements can be written.
                 unsafe { p.cast::<S::$v>().write_unaligned(v) }
+            }
+            #[inline(always)]
+            unsafe fn store_past(self, p: *mut $e, v: S::$v) {
+                // SAFETY: the contract is the same.
+                unsafe { Extra::<$e>::store_past(self.0, p, v) }
+            }
+            #[inline(always)]
+            fn settle(self) {
+                Extra::<$e>::settle(self.0);
             }
             #[inline(always)]
             unsafe fn load_tail(self, p: *const $e, tail: Self::Tail) -> S::$v {

@@ -42,6 +42,11 @@ pub fn isas() -> impl Iterator<Item = Isa> {
 
 /// The blocks that a case asks for, where they are not the engine's own choice.
 fn blocking(blocks: Blocks, chosen: Blocking) -> Blocking {
+    let mut thresholds = chosen.thresholds;
+    if matches!(blocks, Blocks::Tiny | Blocks::TinyPacked | Blocks::TinyDirect) {
+        // Short sums row after row and past the caches, however small the output is.
+        (thresholds.outer_bytes, thresholds.past_bytes) = (0, 0);
+    }
     let (mc, nc, packing) = match blocks {
         Blocks::Chosen => (chosen.mc, chosen.nc, chosen.packing),
         Blocks::Packed => (chosen.mc, chosen.nc, Packing::Always),
@@ -51,7 +56,7 @@ fn blocking(blocks: Blocks, chosen: Blocking) -> Blocking {
         Blocks::TinyPacked => (3, 40, Packing::Always),
         Blocks::TinyDirect => (19, 1, Packing::Never),
     };
-    Blocking { mc, nc, packing, ..chosen }
+    Blocking { mc, nc, packing, thresholds }
 }
 
 /// An engine with the threads and blocks that a case asks for.

@@ -217,3 +217,23 @@ fn strides_that_no_element_uses_may_be_anything() {
         engine.grad_params(dw, Some(&mut []), x, empty, Write::REPLACE).expect("nothing to do");
     }
 }
+
+/// Sums of one product to four, and of five, which have another way: outputs with and without a partial
+/// vector, in rows that are aligned and rows that are not, past the caches (`Tiny`) and not.
+#[test]
+fn sums_of_few_products_row_after_row() {
+    let cases = (1..=5).flat_map(|k| {
+        [(70, 128), (33, 300), (260, 65)].into_iter().flat_map(move |(d, m)| {
+            [Blocks::Chosen, Blocks::Tiny].into_iter().flat_map(move |blocks| {
+                let [sum, relu, _] = calls(d, k, m);
+                let plain = Case { blocks, ..Case::plain(Op::Matmul, d, k, m) };
+                let gradient = Case { blocks, bias: true, ..Case::plain(Op::GradParams, k, d, m) };
+                let step =
+                    Case { blocks, params_write: Write::ADD.times(-0.5), ..Case::plain(Op::Step, k, d, m) };
+                let padded = ordered(gradient.clone(), &[(Role::Dw, Order::Columns)]);
+                [Case { blocks, ..sum }, Case { blocks, ..relu }, plain, gradient, step, padded]
+            })
+        })
+    });
+    hold_on(cases, EXACT);
+}

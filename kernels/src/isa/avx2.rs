@@ -37,7 +37,7 @@ impl Extra<f32> for V3 {
         }
     }
 
-    super::x86_same!(f32, f32s, max_f32s, splat_f32s);
+    super::x86_same!(f32, f32s, max_f32s, splat_f32s, _mm256_stream_ps, __m256);
 }
 
 impl Extra<f64> for V3 {
@@ -62,7 +62,7 @@ impl Extra<f64> for V3 {
         }
     }
 
-    super::x86_same!(f64, f64s, max_f64s, splat_f64s);
+    super::x86_same!(f64, f64s, max_f64s, splat_f64s, _mm256_stream_pd, __m256d);
 }
 
 impl Kernels<f32> for Pulp<V3> {

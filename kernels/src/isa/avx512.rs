@@ -40,7 +40,7 @@ impl Extra<f32> for V4 {
         }
     }
 
-    super::x86_same!(f32, f32s, max_f32s, splat_f32s);
+    super::x86_same!(f32, f32s, max_f32s, splat_f32s, _mm512_stream_ps, __m512);
 }
 
 impl Extra<f64> for V4 {
@@ -68,7 +68,7 @@ impl Extra<f64> for V4 {
         }
     }
 
-    super::x86_same!(f64, f64s, max_f64s, splat_f64s);
+    super::x86_same!(f64, f64s, max_f64s, splat_f64s, _mm512_stream_pd, __m512d);
 }
 
 impl Kernels<f32> for Pulp<V4> {

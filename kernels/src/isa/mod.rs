@@ -90,11 +90,24 @@ pub trait Kernels<E: Element>: Vector<E> {
 /// What is the same on every x86 unit, for one element type.
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86_same {
-    ($e:ident, $v:ident, $max:ident, $splat:ident) => {
+    ($e:ident, $v:ident, $max:ident, $splat:ident, $stream:ident, $raw:ident) => {
         #[inline(always)]
         fn prefetch(self, p: *const $e) {
             // SAFETY: a hint, which does not access memory in a way that can fault; SSE is part of x86-64.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_past(self, p: *mut $e, v: Self::$v) {
+            // SAFETY: the token proves the ISA; the caller says that a whole vector can be written at `p`, which
+            // is aligned; a register of pulp's and one of the compiler's are the same.
+            unsafe { $stream(p, transmute::<Self::$v, $raw>(v)) }
+        }
+
+        #[inline(always)]
+        fn settle(self) {
+            // SAFETY: SSE is part of x86-64.
+            unsafe { _mm_sfence() }
         }
 
         #[inline(always)]
