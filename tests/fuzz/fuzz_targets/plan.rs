@@ -19,6 +19,8 @@ fn thresholds(u: &mut Unstructured<'_>) -> Result<Thresholds> {
         copy_b_tiles: length(u)?,
         slice_bytes: length(u)?,
         slice: length(u)?,
+        outer_bytes: length(u)?,
+        past_bytes: length(u)?,
         small: length(u)?,
         thread_work: length(u)?,
     })
