@@ -34,6 +34,9 @@ pub struct Thresholds {
     /// Values of k in a slice: B is read from end to end in as many streams, and the sums go to L1 and back once
     /// for each slice.
     pub slice: usize,
+    /// B of up to so many bytes comes from the caches: slices are four times as long there, if a vector is a whole
+    /// cache line. More streams than `slice` are too many for memory, and for rows that are read in parts of lines.
+    pub near_bytes: usize,
     /// Multiply-adds up to which a product is computed where its operands lie, without a plan.
     pub small: usize,
     /// Multiply-adds below which a second thread costs more than it brings, if it is awake.
@@ -42,7 +45,7 @@ pub struct Thresholds {
 
 impl Thresholds {
     /// Twice L1 is where a strided operand has to be read from L2 again and again, half of L2 where a panel of B
-    /// begins to be in the way of A. The others are ratios of costs.
+    /// begins to be in the way of A. An eighth of L3, which others share, is near. The others are ratios of costs.
     pub const fn for_caches(caches: Caches) -> Self {
         Thresholds {
             copy_a_bytes: 2 * caches.l1,
@@ -51,6 +54,7 @@ impl Thresholds {
             copy_b_tiles: 48,
             slice_bytes: 2 * caches.l1,
             slice: 16,
+            near_bytes: caches.l3 / 8,
             small: 1 << 17,
             thread_work: 1 << 17,
         }
