@@ -146,7 +146,7 @@ fn a_reference_with_a_bad_day_clears_nobody() {
             Ok(ratios.collect())
         }
     }
-    for seed in 0..20 {
+    for seed in 0..5 {
         let mut usual = BadDay(Rng::keyed(seed, &[1]), 0.0, 0.0);
         let before = gather(&mut usual, 1, vec![0], (16, 64), 0.0025).expect("drawn");
         for (slower, alarm) in [(0.05, true), (0.0, false)] {
