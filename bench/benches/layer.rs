@@ -1,13 +1,13 @@
 //! Benchmarks of the layer, in GFLOP/s: the three products, the fused backward pass, and shapes so
 //! small that the call itself matters, the engine beside the `gemm` crate. A group is called
 //! `op/dtype/shape/isa`. `TRINE_ISA` chooses the instruction set; `cargo bench -- --save-baseline NAME` and
-//! `--baseline NAME` compare two builds, `cargo bench -- dw/f32` runs a part. All of it takes two minutes.
+//! `--baseline NAME` compare two builds, `cargo bench -- dw/f32` runs a part. All of it takes 80 seconds.
 
 use std::time::{Duration, Instant};
 
 use criterion::measurement::{Measurement, ValueFormatter};
 use criterion::{Criterion, Throughput};
-use trine_bench::shape;
+use trine_bench::shape::{self, shapes};
 use trine_bench::verify;
 use trine_bench::workload::{Operands, Results, flops, op_name, perform, rounding};
 use trine_core::{LinearKernels, Shape};
@@ -80,17 +80,6 @@ impl ValueFormatter for Flops {
     fn scale_for_machines(&self, _: &mut [f64]) -> &'static str {
         "ns"
     }
-}
-
-const fn shapes<const N: usize>(sides: [(usize, usize, usize); N]) -> [Shape; N] {
-    let mut shapes = [Shape { n: 0, d: 0, m: 0 }; N];
-    let mut i = 0;
-    while i < N {
-        let (n, d, m) = sides[i];
-        shapes[i] = Shape { n, d, m };
-        i += 1;
-    }
-    shapes
 }
 
 const USUAL: [Shape; 4] = shapes([(16, 64, 10), (64, 64, 64), (64, 784, 512), (512, 512, 512)]);

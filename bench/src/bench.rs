@@ -11,9 +11,10 @@ use trine_kernels::{Isa, Op, Tuning};
 use crate::Failure;
 use crate::bootstrap::median_interval;
 use crate::contest::{Peers, Trial};
+use crate::files;
 use crate::limits::Limits;
 use crate::machine::Machine;
-use crate::measure::{Contender, interleave};
+use crate::measure::{Contender, Stopped, interleave};
 use crate::overhead::Overhead;
 use crate::peak::Peak;
 use crate::peer::Peer;
@@ -258,7 +259,7 @@ impl Report {
     pub fn write(&self, path: Option<&Path>) -> Result<(), Failure> {
         let Some(path) = path else { return Ok(()) };
         let text = serde_json::to_string_pretty(self)?;
-        Ok(std::fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))?)
+        files::write(path, &(text + "\n"))
     }
 
     /// Reads what [`write`](Report::write) of this version or an earlier one wrote.
@@ -280,11 +281,10 @@ impl Default for Report {
     }
 }
 
-/// Measures one operation at one shape. A peer whose results are wrong is not timed.
+/// Measures one operation at one shape. A peer whose results are wrong, or whose process has ended, is not timed.
 ///
 /// # Errors
-/// A wrong result of the engine, an instruction set that cannot be used, or a peer whose process has
-/// ended.
+/// A wrong result of the engine, or an instruction set that cannot be used.
 pub fn measure<E: Scalar>(setup: &Setup, peers: &mut Peers<E>, op: Op, shape: Shape) -> Result<Row, Failure> {
     let mut engine = tune::engine(setup.isa, setup.threads, setup.tuning.as_ref())?;
     let plan = engine.plan::<E>(op, shape.n, shape.d, shape.m).to_string();
@@ -295,11 +295,11 @@ pub fn measure<E: Scalar>(setup: &Setup, peers: &mut Peers<E>, op: Op, shape: Sh
 
     let at = setup.start.elapsed().as_secs_f64();
     let peak = Peak::new::<E>(setup.isa, setup.threads)?;
-    let (mut contenders, absent) = peers.contenders(&trial, setup.isa)?;
+    let (mut contenders, mut absent) = peers.contenders(&trial, setup.isa);
     contenders.insert(0, trial.timed("trine", engine));
     contenders.push(Contender::sampled("peak", || Ok(1.0 / peak.sample::<E>())));
 
-    let samples = interleave(&mut contenders, setup.time, LEAST_ROUNDS)?;
+    let samples = take_turns(&mut contenders, setup.time, &mut absent)?;
     let names: Vec<_> = contenders.iter().map(|contender| contender.name.as_str()).collect();
     let (flops, bytes) = (flops(op, shape), bytes::<E>(op, shape));
     let (timings, peak_gflops) = summarise(&names, &samples, flops).ok_or("no sample was taken")?;
@@ -327,6 +327,23 @@ pub fn measure<E: Scalar>(setup: &Setup, peers: &mut Peers<E>, op: Op, shape: Sh
         timings,
         absent,
     })
+}
+
+/// Samples of all who stay to the end: a peer that fails in its turn is absent, and the others begin again.
+fn take_turns(
+    contenders: &mut Vec<Contender<'_>>,
+    time: Duration,
+    absent: &mut Vec<Absent>,
+) -> Result<Vec<Vec<f64>>, Failure> {
+    loop {
+        match interleave(contenders, time, LEAST_ROUNDS) {
+            Err(Stopped { who, why }) if who > 0 && who + 1 < contenders.len() => {
+                let Contender { name, .. } = contenders.remove(who);
+                absent.push(Absent { name, wrong: true, why: why.to_string() });
+            }
+            samples => return Ok(samples?),
+        }
+    }
 }
 
 /// The last contender is the peak: seconds of one floating-point operation.

@@ -13,7 +13,7 @@ use crate::check::args::CheckArgs;
 use crate::contest::Peers;
 use crate::counts::CountsArgs;
 use crate::limits::{Limits, LimitsArgs};
-use crate::peer::{Peer, distinct};
+use crate::peer::Peer;
 use crate::picture::args::PebbleArgs;
 use crate::picture::curves;
 use crate::products::Scalar;
@@ -24,12 +24,19 @@ use crate::training::args::TrainArgs;
 use crate::training::summary;
 use crate::tune::{self, TuneArgs};
 use crate::workload::{OPS, can_be_cold, op_name, parse_op};
-use crate::{Failure, bench, report, table, worker};
+use crate::{Failure, bench, contest, files, report, table, worker};
 use trine_kernels::{Engine, Isa, Op};
 
 /// Trains a small network on handwritten digits, then measures the layer: the main job.
 #[derive(Debug, Parser)]
-#[command(name = "trine", version, about, subcommand_negates_reqs = true)]
+#[command(
+    name = "trine",
+    bin_name = "trine",
+    version,
+    about,
+    subcommand_negates_reqs = true,
+    after_help = "Without a command: trains a small network on handwritten digits, then measures the layer, in under a minute."
+)]
 struct Cli {
     #[command(flatten)]
     engine: EngineArgs,
@@ -164,6 +171,14 @@ impl Dtype {
             Dtype::F64 => "f64",
         }
     }
+
+    /// Of an element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Dtype::F32 => size_of::<f32>(),
+            Dtype::F64 => size_of::<f64>(),
+        }
+    }
 }
 
 /// A bar where the output is a terminal, nothing otherwise.
@@ -188,10 +203,21 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// What was asked for twice is measured once.
+pub(crate) fn once<T: PartialEq + Copy>(asked: &[T]) -> Vec<T> {
+    let mut once = Vec::new();
+    asked.iter().for_each(|one| {
+        if !once.contains(one) {
+            once.push(*one);
+        }
+    });
+    once
+}
+
 impl EngineArgs {
     /// The instruction sets asked for, or else `default`; all of them can be used.
     fn isas(&self, default: impl FnOnce() -> Vec<Isa>) -> Result<Vec<Isa>, Failure> {
-        let isas = if self.isa.is_empty() { default() } else { self.isa.clone() };
+        let isas = if self.isa.is_empty() { default() } else { once(&self.isa) };
         for &isa in &isas {
             Engine::with_isa(isa)?;
         }
@@ -228,24 +254,30 @@ impl EngineArgs {
 impl BenchArgs {
     fn run(&self, engine: &EngineArgs) -> Result<(), Failure> {
         let (shapes, isas) = (self.shapes.read()?, engine.isas(|| vec![Isa::best()])?);
+        let dtypes = once(&self.dtype);
         if shapes.is_empty() {
             return Err("nothing to measure: give --shape NxDxM or --shapes FILE".into());
         }
-        distinct(&self.peers)?;
         can_be_cold(self.cold)?;
-        let ops = if self.op.is_empty() { OPS.to_vec() } else { self.op.clone() };
+        files::writable([self.json.as_deref()])?;
+        contest::rehearse(&self.peers, &shapes, &dtypes, engine.threads)?;
+        let tuning = tune::read(self.tuning.as_deref())?;
+        for &isa in &isas {
+            tune::engine(isa, 1, tuning.as_ref())?;
+        }
+        let ops = if self.op.is_empty() { OPS.to_vec() } else { once(&self.op) };
         let start = Instant::now();
         let mut report =
             bench::Report { settings: self.settings(engine, &isas, &shapes), ..bench::Report::new() };
         println!("{}", report.machine.line());
         let limits = Limits::measure(&report.machine, &isas, &isas, &[engine.threads])?;
         for &isa in &isas {
-            for &dtype in &self.dtype {
+            for &dtype in &dtypes {
                 let setup = bench::Setup {
                     cold: self.cold,
                     roof: limits.roof(&report.machine.caches, isa, engine.threads),
                     start,
-                    tuning: tune::read(self.tuning.as_deref())?,
+                    tuning,
                     ..bench::Setup::new(isa, engine.threads, self.peers.clone(), self.time)
                 };
                 let (libraries, rows) = bench_table(&setup, dtype, &shapes, &ops)?;
@@ -261,7 +293,7 @@ impl BenchArgs {
     fn settings(&self, engine: &EngineArgs, isas: &[Isa], shapes: &[Shape]) -> bench::Settings {
         bench::Settings {
             isas: isas.iter().map(|isa| isa.name().into()).collect(),
-            dtypes: self.dtype.iter().map(|dtype| dtype.name().into()).collect(),
+            dtypes: once(&self.dtype).iter().map(|dtype| dtype.name().into()).collect(),
             threads: engine.threads,
             peers: self.peers.iter().map(|peer| peer.name().into()).collect(),
             cold: self.cold,
@@ -291,8 +323,7 @@ fn bench_table_of<E: Scalar>(
     ops: &[Op],
 ) -> Result<(Vec<bench::Library>, Vec<bench::Row>), Failure> {
     let mut peers = Peers::<E>::start(&setup.peers, setup.threads)?;
-    let plural = if setup.threads == 1 { "" } else { "s" };
-    println!("\n{}, {}, {} thread{plural}", E::NAME, setup.isa.name(), setup.threads);
+    println!("\n{}, {}, {}", E::NAME, setup.isa.name(), table::counted(setup.threads, "thread"));
     let libraries = peers.libraries();
     for bench::Library { name, how } in &libraries {
         println!("{name}: {how}");
@@ -348,7 +379,7 @@ impl Cli {
             Some(Command::Limits(args)) => args.run(&self.engine.isas(|| vec![Isa::best()])?),
             Some(Command::Report(args)) => args.run(self.engine.one_isa()?, self.engine.threads),
             Some(Command::Plan(args)) => args.run(&self.engine),
-            Some(Command::Regress(args)) => args.run(&self.engine.isas(|| vec![Isa::best()])?),
+            Some(Command::Regress(args)) => args.run(&self.engine.isas(Vec::new)?, self.engine.threads),
             Some(Command::Counts(args)) => args.run(),
             Some(Command::Tune(args)) => args.run(self.engine.one_isa()?, self.engine.threads),
             Some(Command::Worker(args)) => match args.dtype {
@@ -372,9 +403,24 @@ impl Cli {
     }
 }
 
+/// Who reads the output may have seen enough (`trine bench … | head -5`): an end, as by the signal that the standard
+/// library ignores, and no panic. A peer's process that is gone is another matter, and an error.
+fn end_without_a_reader() {
+    const KILLED_BY_SIGPIPE: i32 = 128 + 13;
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let message = info.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if message.starts_with("failed printing to stdout") && message.contains("Broken pipe") {
+            std::process::exit(KILLED_BY_SIGPIPE);
+        }
+        usual(info);
+    }));
+}
+
 /// Reads the command line and does what it says. Exit code 2 where the command line is wrong, 1
 /// where a command fails, 3 where `trine regress` has found something slower.
 pub fn main() -> ExitCode {
+    end_without_a_reader();
     match Cli::parse().run_in_pool() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,14 +6,15 @@ use trine_kernels::{Composed, Engine, GemmCrate, Isa, Op, Supported};
 use crate::Failure;
 use crate::bench::{Absent, Library};
 use crate::cblas::Cblas;
+use crate::cli::Dtype;
 #[cfg(feature = "faer")]
 use crate::faer_crate::Faer;
 use crate::measure::Contender;
-use crate::peer::Peer;
+use crate::peer::{Peer, distinct};
 use crate::products::{MatrixMultiply, Scalar};
 use crate::verify;
 use crate::worker::Worker;
-use crate::workload::{Operands, Results, flops, perform};
+use crate::workload::{self, Operands, Results, flops, perform};
 
 /// The naive loops take part up to so many floating-point operations a call, about a second.
 pub const NAIVE_LIMIT: f64 = 0.6e9;
@@ -116,6 +117,24 @@ fn with<E: Supported, K: LinearKernels<E> + 'static>(make: impl Fn() -> K + 'sta
     Box::new(move |name, trial| trial.admit(name, make()))
 }
 
+/// Whether there is memory for the engine and these peers, and all of them can be opened: before anything is measured.
+///
+/// # Errors
+/// Which shape is too large, or why a peer cannot be used.
+pub fn rehearse(peers: &[Peer], shapes: &[Shape], dtypes: &[Dtype], threads: usize) -> Result<(), Failure> {
+    distinct(peers)?;
+    let processes = 1 + peers.iter().filter(|peer| peer.is_apart()).count();
+    let largest = dtypes.iter().map(|dtype| dtype.bytes()).max().unwrap_or(0);
+    workload::room(shapes, largest, (processes, 1 + peers.len()))?;
+    for dtype in dtypes {
+        match dtype {
+            Dtype::F32 => drop(Peers::<f32>::start(peers, threads)?),
+            Dtype::F64 => drop(Peers::<f64>::start(peers, threads)?),
+        }
+    }
+    Ok(())
+}
+
 /// A peer that is ready: in this process, or in one of its own.
 enum Seat<E> {
     Here {
@@ -124,7 +143,11 @@ enum Seat<E> {
         limit: f64,
         admit: Admit<E>,
     },
-    Apart(Worker),
+    Apart {
+        worker: Worker,
+        /// Starts it anew: one that a product has ended may be right at another shape.
+        start: Box<dyn Fn() -> Result<Worker, Failure>>,
+    },
 }
 
 /// The peers of a table.
@@ -140,7 +163,8 @@ impl<E: Scalar> Peers<E> {
     pub fn start(peers: &[Peer], threads: usize) -> Result<Self, Failure> {
         let seats = peers.iter().map(|peer| {
             if peer.is_apart() {
-                return Ok(Seat::Apart(Worker::start::<E>(peer, threads)?));
+                let peer = peer.clone();
+                return Seat::apart(move || Worker::start::<E>(&peer, threads));
             }
             let limit = if *peer == Peer::Naive { NAIVE_LIMIT } else { f64::INFINITY };
             Ok(Seat::Here { name: peer.name().into(), limit, admit: open(peer, threads)?.0 })
@@ -151,40 +175,33 @@ impl<E: Scalar> Peers<E> {
     /// The libraries that were opened.
     pub fn libraries(&self) -> Vec<Library> {
         let workers = self.seats.iter().filter_map(|seat| match seat {
-            Seat::Apart(worker) if !worker.how.is_empty() => Some(worker),
+            Seat::Apart { worker, .. } if !worker.how.is_empty() => Some(worker),
             _ => None,
         });
         workers.map(|worker| Library { name: worker.name().into(), how: worker.how.clone() }).collect()
     }
 
     /// Who takes part in a trial, and who does not. The engine's results of the trial are those of an
-    /// instruction set.
-    ///
-    /// # Errors
-    /// A process that has ended.
-    pub fn contenders<'a>(
-        &'a mut self,
-        trial: &'a Trial<E>,
-        isa: Isa,
-    ) -> Result<(Vec<Contender<'a>>, Vec<Absent>), Failure> {
+    /// instruction set. A peer whose process has ended is started anew at the next trial.
+    pub fn contenders<'a>(&'a mut self, trial: &'a Trial<E>, isa: Isa) -> (Vec<Contender<'a>>, Vec<Absent>) {
         let (mut contenders, mut absent) = (Vec::new(), Vec::new());
         for seat in &mut self.seats {
-            match seat.contender(trial, isa)? {
+            match seat.contender(trial, isa) {
                 Ok(contender) => contenders.push(contender),
                 Err(reason) => absent.push(reason),
             }
         }
-        Ok((contenders, absent))
+        (contenders, absent)
     }
 }
 
 impl<E: Scalar> Seat<E> {
-    fn contender<'a>(
-        &'a mut self,
-        trial: &'a Trial<E>,
-        isa: Isa,
-    ) -> Result<Result<Contender<'a>, Absent>, Failure> {
-        Ok(match self {
+    fn apart(start: impl Fn() -> Result<Worker, Failure> + 'static) -> Result<Self, Failure> {
+        Ok(Seat::Apart { worker: start()?, start: Box::new(start) })
+    }
+
+    fn contender<'a>(&'a mut self, trial: &'a Trial<E>, isa: Isa) -> Result<Contender<'a>, Absent> {
+        match self {
             Seat::Here { name, limit, .. } if flops(trial.op, trial.given.shape) > *limit => {
                 let why = format!("more than {:.1} GFLOP a call", *limit / 1e9);
                 Err(Absent { name: name.clone(), wrong: false, why })
@@ -192,14 +209,21 @@ impl<E: Scalar> Seat<E> {
             Seat::Here { name, admit, .. } => {
                 admit(name, trial).map_err(|why| Absent { name: name.clone(), wrong: true, why })
             }
-            Seat::Apart(worker) => {
+            Seat::Apart { worker, start } => {
                 let name = worker.name().to_string();
-                match worker.prepare(trial.op, trial.cold, trial.given.shape, isa)? {
-                    Ok(()) => Ok(Contender::sampled(&name, || worker.sample())),
-                    Err(why) => Err(Absent { name, wrong: true, why }),
+                let mut prepare = || {
+                    if worker.has_ended() {
+                        *worker = start()?;
+                    }
+                    worker.prepare(trial.op, trial.cold, trial.given.shape, isa)
+                };
+                match prepare() {
+                    Ok(Ok(())) => Ok(Contender::sampled(&name, || worker.sample())),
+                    Ok(Err(why)) => Err(Absent { name, wrong: true, why }),
+                    Err(error) => Err(Absent { name, wrong: true, why: error.to_string() }),
                 }
             }
-        })
+        }
     }
 }
 
@@ -285,7 +309,46 @@ mod tests {
         let names: Vec<_> = row.timings.iter().map(|timing| timing.name.as_str()).collect();
         assert_eq!(names, ["trine", "right"]);
         let [Absent { name, wrong: true, why }] = &row.absent[..] else { panic!("{:?}", row.absent) };
-        assert!(name == "wrong" && why.starts_with("dx: "), "{why}");
+        assert!(
+            name == "wrong" && why.starts_with("dx[16, 32]: ") && why.ends_with("(1 of 561 elements off)"),
+            "{why}"
+        );
+    }
+
+    /// A process that opens its peer and is gone at the first trial, or with the first sample.
+    #[cfg(unix)]
+    #[test]
+    fn a_peer_whose_process_ends_is_absent_and_the_run_goes_on() {
+        for (script, why) in [
+            ("echo '{\"Opened\":\"\"}'; read line", "its process has ended before it answered"),
+            (
+                "echo '{\"Opened\":\"\"}'; read line; echo '\"Ready\"'; read line",
+                "its process has ended before",
+            ),
+        ] {
+            let start = move || {
+                let mut command = std::process::Command::new("sh");
+                command.args(["-c", script]);
+                Worker::launch("crashes", command, 1)
+            };
+            let right = Seat::Here {
+                name: "right".into(),
+                limit: f64::INFINITY,
+                admit: with(|| Composed::of(MatrixMultiply)),
+            };
+            let mut peers = Peers { seats: vec![Seat::<f32>::apart(start).expect("a shell"), right] };
+            let setup = Setup::new(Isa::best(), 1, Vec::new(), Duration::ZERO);
+            // The second trial has a new process.
+            for op in [Op::Forward, Op::GradInput] {
+                let row = measure(&setup, &mut peers, op, SHAPES[2]).expect("the run goes on");
+                let names: Vec<_> = row.timings.iter().map(|timing| timing.name.as_str()).collect();
+                assert_eq!(names, ["trine", "right"]);
+                let [Absent { name, wrong: true, why: found }] = &row.absent[..] else {
+                    panic!("{:?}", row.absent)
+                };
+                assert!(name == "crashes" && found.contains(why), "{found}");
+            }
+        }
     }
 
     /// A product that takes nothing.

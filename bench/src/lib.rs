@@ -12,6 +12,7 @@ pub mod counts;
 pub mod data;
 #[cfg(feature = "faer")]
 pub mod faer_crate;
+pub mod files;
 pub mod images;
 pub mod limits;
 pub mod machine;

@@ -12,7 +12,7 @@ use crate::bench::Report;
 use crate::machine::{Cache, Machine};
 use crate::peak::Peak;
 use crate::roofline::{Level, Roof};
-use crate::{Failure, table};
+use crate::{Failure, files, table};
 
 /// Samples of a peak, of a millisecond each.
 const SAMPLES: usize = 15;
@@ -162,6 +162,7 @@ fn name(caches: &[Cache], level: usize) -> String {
 /// Bytes, in the largest unit of which there is a whole one.
 pub fn size(bytes: usize) -> String {
     match bytes {
+        b if b >= 1 << 30 => format!("{} GiB", b >> 30),
         b if b >= 1 << 20 => format!("{} MiB", b >> 20),
         b if b >= 1 << 10 => format!("{} KiB", b >> 10),
         b => format!("{b} bytes"),
@@ -185,6 +186,7 @@ impl LimitsArgs {
     /// # Errors
     /// A file that cannot be written.
     pub fn run(&self, isas: &[Isa]) -> Result<(), Failure> {
+        files::writable([self.json.as_deref()])?;
         let mut report = Report::new();
         let machine = &report.machine;
         let all: Vec<_> = Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect();

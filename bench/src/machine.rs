@@ -6,6 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use trine_kernels::Caches;
 
+use crate::table::counted;
+
 /// The machine, as far as a report needs it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -54,9 +56,15 @@ impl Machine {
 impl Machine {
     /// In one line.
     pub fn line(&self) -> String {
-        let plural = if self.cores == 1 { "" } else { "s" };
-        format!("{}, {} core{plural}", self.cpu, self.cores)
+        format!("{}, {}", self.cpu, counted(self.cores, "core"))
     }
+}
+
+/// Bytes that a program can have without taking them from others, where Linux says so.
+pub fn available_memory() -> Option<u64> {
+    let info = read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
 /// The first `model name` of Linux's `/proc/cpuinfo`.
@@ -137,6 +145,12 @@ mod tests {
         // No list: three levels all the same.
         assert_eq!(caches(&folder).len(), 3);
         assert!(!Machine::this().caches.is_empty());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn some_memory_is_free() {
+        assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20 && bytes < 1 << 50));
     }
 
     #[test]

@@ -102,6 +102,23 @@ fn repeat(call: &mut impl FnMut(), calls: u32) -> Duration {
     start.elapsed()
 }
 
+/// Who had no answer, and why.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Which of the contenders.
+    pub who: usize,
+    /// Its reason.
+    pub why: Failure,
+}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
 /// Rounds in which each contender takes one sample, in the same order (A B C A B C …): `least`
 /// rounds, and then as many as `budget` has time for. Who needs more than a tenth of the budget
 /// for one sample takes part in the first rounds only. The samples of each contender, round by
@@ -113,7 +130,7 @@ pub fn interleave(
     contenders: &mut [Contender<'_>],
     budget: Duration,
     least: usize,
-) -> Result<Vec<Vec<f64>>, Failure> {
+) -> Result<Vec<Vec<f64>>, Stopped> {
     let mut samples = vec![Vec::new(); contenders.len()];
     let mut longest = vec![Duration::ZERO; contenders.len()];
     let (mut rounds, mut since) = (0, Instant::now());
@@ -121,7 +138,7 @@ pub fn interleave(
         for (i, contender) in contenders.iter_mut().enumerate() {
             if rounds < least || longest[i] < budget / 10 {
                 let start = Instant::now();
-                samples[i].push(contender.sample()?);
+                samples[i].push(contender.sample().map_err(|why| Stopped { who: i, why })?);
                 longest[i] = longest[i].max(start.elapsed());
             }
         }

@@ -13,16 +13,11 @@ use crate::peak::Peak;
 use crate::peer::Peer;
 use crate::timed::Shares;
 use crate::train::{BATCH, EPOCHS, Outcome, TEST, WIDTHS, split, train, train_timed};
-use crate::{Failure, table};
+use crate::{Failure, shape, table};
 
 /// From a small batch through a small layer to the size where blocks matter.
-const SHAPES: [Shape; 5] = [
-    Shape { n: 32, d: 64, m: 128 },
-    Shape { n: 64, d: 64, m: 64 },
-    Shape { n: 64, d: 784, m: 128 },
-    Shape { n: 256, d: 256, m: 256 },
-    Shape { n: 512, d: 512, m: 512 },
-];
+const SHAPES: [Shape; 5] =
+    shape::shapes([(32, 64, 128), (64, 64, 64), (64, 784, 128), (256, 256, 256), (512, 512, 512)]);
 
 /// The three products, and what a layer in the middle of a network needs on the way back.
 const OPS: [Op; 4] = [Op::Forward, Op::GradInput, Op::GradParams, Op::Backward];
@@ -36,10 +31,9 @@ const TIME: Duration = Duration::from_millis(300);
 /// Two trainings that differ in a bit.
 pub fn training(isa: Isa, threads: usize) -> Result<(), Failure> {
     let machine = Machine::this();
-    let plural = |n: usize| if n == 1 { "" } else { "s" };
     println!("CPU        {}", machine.line());
     let peak = table::rate(Peak::new::<f32>(isa, threads)?.gflops::<f32>(15));
-    println!("engine     {}, {threads} thread{}", isa.name(), plural(threads));
+    println!("engine     {}, {}", isa.name(), table::counted(threads, "thread"));
     println!("peak       {peak} GFLOP/s of f32 multiply-adds in registers, the limit for everything below");
 
     let (train_set, test_set) = split(&Digits::read(FILE)?);

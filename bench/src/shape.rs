@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use trine_core::Shape;
 
-use crate::Failure;
+use crate::{Failure, files};
 
 /// Shapes on the command line.
 #[derive(Debug, Args)]
 pub struct ShapeArgs {
     /// A shape NxDxM (batch, in, out); may be repeated
-    #[arg(long, value_parser = parse, value_name = "NxDxM")]
+    #[arg(long, value_parser = measurable, value_name = "NxDxM")]
     shape: Vec<Shape>,
     /// A file of shapes, one `n d m` a line, # for comments
     #[arg(long, value_name = "FILE")]
@@ -26,12 +26,22 @@ impl ShapeArgs {
     pub fn read(&self) -> Result<Vec<Shape>, Failure> {
         let mut shapes = self.shape.clone();
         if let Some(path) = &self.shapes {
-            let named = |error: String| format!("{}: {error}", path.display());
-            let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-            shapes.extend(parse_file(&text).map_err(named)?);
+            shapes.extend(files::parse(path, parse_file)?);
         }
         Ok(shapes)
     }
+}
+
+/// Shapes of their sides, for tables of constants.
+pub const fn shapes<const N: usize>(sides: [(usize, usize, usize); N]) -> [Shape; N] {
+    let mut shapes = [Shape { n: 0, d: 0, m: 0 }; N];
+    let mut i = 0;
+    while i < N {
+        let (n, d, m) = sides[i];
+        shapes[i] = Shape { n, d, m };
+        i += 1;
+    }
+    shapes
 }
 
 /// As in reports: `64×784×512`.
@@ -53,6 +63,18 @@ pub fn parse(text: &str) -> Result<Shape, String> {
         .ok_or_else(|| format!("`{text}` is not a shape: expected NxDxM (batch, in, out), as in 64x784x512"))
 }
 
+/// Reads a shape at which there is something to measure: [`parse`], and no side is 0.
+///
+/// # Errors
+/// A sentence that says what was expected.
+pub fn measurable(text: &str) -> Result<Shape, String> {
+    let shape = parse(text)?;
+    if shape.n.min(shape.d).min(shape.m) > 0 {
+        return Ok(shape);
+    }
+    Err(format!("`{text}` has no multiply-add to measure: every side must be at least 1"))
+}
+
 /// Reads a file of shapes: one `n d m` a line; what follows a `#` is a comment.
 ///
 /// # Errors
@@ -64,10 +86,10 @@ pub fn parse_file(text: &str) -> Result<Vec<Shape>, String> {
         if line.is_empty() {
             continue;
         }
-        let shape = sides(line.split_whitespace());
-        shapes.push(
-            shape.ok_or_else(|| format!("line {}: expected three numbers `n d m`, found `{line}`", i + 1))?,
-        );
+        let shape = sides(line.split_whitespace()).filter(|shape| shape.n.min(shape.d).min(shape.m) > 0);
+        shapes.push(shape.ok_or_else(|| {
+            format!("line {}: expected three numbers `n d m`, none of them 0, found `{line}`", i + 1)
+        })?);
     }
     if shapes.is_empty() { Err("there is no shape in it".into()) } else { Ok(shapes) }
 }
@@ -106,7 +128,10 @@ mod tests {
         let shapes = parse_file("# n d m\n\n1 64 32 # tiny\n  8\t8 8\r\n").expect("a file of shapes");
         assert_eq!(shapes, [Shape { n: 1, d: 64, m: 32 }, Shape { n: 8, d: 8, m: 8 }]);
         let error = parse_file("1 2 3\n1 2\n").expect_err("two numbers");
-        assert_eq!(error, "line 2: expected three numbers `n d m`, found `1 2`");
+        assert_eq!(error, "line 2: expected three numbers `n d m`, none of them 0, found `1 2`");
+        assert!(parse_file("1 0 3\n").is_err_and(|error| error.contains("none of them 0")));
+        assert_eq!(measurable("1x2x3"), parse("1x2x3"));
+        assert!(measurable("1x0x3").is_err_and(|error| error.contains("`1x0x3` has no multiply-add")));
         assert_eq!(parse_file("# nothing\n"), Err("there is no shape in it".into()));
     }
 }

@@ -13,10 +13,7 @@ const WIDEST: usize = 9;
 pub fn head(peers: &[&str]) -> String {
     let (time, rate) = ("time", "GFLOP/s");
     let mut line = format!("{:<14} {:<8} │{time:>9} {:>6} {rate:>8} {:>7} │", "n×d×m", "", "±", "of peak");
-    let short = peers.iter().map(|name| match name.char_indices().nth(WIDEST) {
-        None => name.to_string(),
-        Some(_) => name.chars().take(WIDEST - 1).chain(['…']).collect(),
-    });
+    let short = peers.iter().map(|name| short(name, WIDEST));
     if peers.len() <= DETAILED {
         let columns: Vec<_> = short.map(|name| format!("{name:>9} {:>8}", "trine is")).collect();
         line += &columns.join(" │");
@@ -24,6 +21,19 @@ pub fn head(peers: &[&str]) -> String {
         short.for_each(|name| line += &format!(" {name:>6}"));
     }
     line
+}
+
+/// A name cut to a width.
+pub fn short(name: &str, width: usize) -> String {
+    match name.char_indices().nth(width) {
+        None => name.into(),
+        Some(_) => name.chars().take(width - 1).chain(['…']).collect(),
+    }
+}
+
+/// So many of something: `1 thread`, `2 threads`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// One row.
@@ -212,6 +222,11 @@ mod tests {
         assert!(wrong.ends_with("      –     wrong      –"), "{wrong}");
         let wrong = line(&rows()[2], &["gemm", "matrixmultiply"]);
         assert!(wrong.ends_with("        –        – │    wrong        –"), "{wrong}");
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!((counted(1, "core"), counted(2, "core")), ("1 core".into(), "2 cores".into()));
     }
 
     #[test]

@@ -82,17 +82,22 @@ fn reference<E: Element>(op: Op, given: &Operands<E>, rounding: Rounding) -> Res
 /// A sentence that names the first element that is too far off.
 pub fn close<E: Element>(shape: Shape, found: &Results<E>, expected: &Results<E>) -> Result<(), String> {
     let unit = 2f64.powi(1 - E::DIGITS as i32);
+    let Shape { n, d, m } = shape;
     let parts = [
-        ("y", &found.y, &expected.y, shape.d),
-        ("dx", &found.dx, &expected.dx, shape.m),
-        ("dw", &found.dw, &expected.dw, shape.n),
-        ("db", &found.db, &expected.db, shape.n),
+        ("y", &found.y, &expected.y, (m, d)),
+        ("dx", &found.dx, &expected.dx, (d, m)),
+        ("dw", &found.dw, &expected.dw, (m, n)),
+        ("db", &found.db, &expected.db, (m, n)),
     ];
-    for (name, found, expected, k) in parts {
+    for (name, found, expected, (cols, k)) in parts {
         let tolerance = 4.0 * unit * (k as f64 + 4.0);
         let near = |a: E, b: E| same(a, b) || (a.to_f64() - b.to_f64()).abs() <= tolerance;
-        if let Some((a, b)) = found.iter().zip(expected.iter()).find(|(a, b)| !near(**a, **b)) {
-            return Err(format!("{name}: {:e}, but {:e} was expected", a.to_f64(), b.to_f64()));
+        let far = |i: &usize| !near(found[*i], expected[*i]);
+        if let Some(first) = (0..found.len()).find(far) {
+            let (a, b) = (found[first].to_f64(), expected[first].to_f64());
+            let (row, col, all) = (first / cols, first % cols, (0..found.len()).filter(far).count());
+            let of = format!("{all} of {} elements off", found.len());
+            return Err(format!("{name}[{row}, {col}]: {a:e}, but {b:e} was expected ({of})"));
         }
     }
     Ok(())

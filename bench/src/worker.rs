@@ -153,6 +153,11 @@ impl Worker {
         }
     }
 
+    /// Whether the process is no more.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Ends the process; whatever it is asked for afterwards is an error.
     pub fn stop(&mut self) {
         // It may have ended by itself.

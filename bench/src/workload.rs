@@ -9,6 +9,10 @@ use trine_core::{
 };
 use trine_kernels::{Op, memory};
 
+use crate::limits::size;
+use crate::machine::available_memory;
+use crate::shape;
+
 /// Every operation, in the order of reports.
 pub const OPS: [Op; 5] = [Op::Forward, Op::GradInput, Op::GradParams, Op::Backward, Op::Step];
 
@@ -56,6 +60,30 @@ pub fn bytes<E: Element>(op: Op, Shape { n, d, m }: Shape) -> usize {
         Op::Step => 2 * x + 2 * w + 2 * y + 2 * m,
     };
     values * E::BYTES
+}
+
+/// Whether there is memory for measurements at these shapes: operands and expected results in each of so many
+/// processes, and results of each of so many contenders.
+///
+/// # Errors
+/// Which shape is too large, what it takes and what there is.
+pub fn room(shapes: &[Shape], element: usize, (processes, contenders): (usize, usize)) -> Result<(), String> {
+    // More cannot be asked for where nothing is known.
+    let there = available_memory().map_or(isize::MAX as u128, u128::from);
+    for shape in shapes {
+        let [n, d, m] = [shape.n, shape.d, shape.m].map(|side| side as u128);
+        let (operands, results) = (n * d + d * m + m + 2 * n * m, n * m + n * d + d * m + m);
+        let values = processes as u128 * (operands + results) + contenders as u128 * results;
+        let bytes = values * element as u128;
+        if bytes > there {
+            let [bytes, there] = [bytes, there].map(|bytes| size(bytes.try_into().unwrap_or(usize::MAX)));
+            return Err(format!(
+                "{}: operands and results take {bytes}, and {there} of memory are free",
+                shape::name(*shape)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Whether operands can be taken out of the caches, if they are to be.
@@ -285,6 +313,15 @@ mod tests {
             assert_eq!(parse_op(op_name(op)), Ok(op));
         }
         assert!(parse_op("sideways").is_err());
+    }
+
+    #[test]
+    fn shapes_that_no_memory_holds_are_named() {
+        let (small, huge) =
+            (Shape { n: 64, d: 784, m: 512 }, Shape { n: 4_000_000_000, d: 9, m: 4_000_000_000 });
+        assert_eq!(room(&[small], 8, (3, 3)), Ok(()));
+        let error = room(&[small, huge], 4, (1, 1)).expect_err("2⁶⁶ bytes");
+        assert!(error.starts_with("4000000000×9×4000000000: operands and results take "), "{error}");
     }
 
     #[test]

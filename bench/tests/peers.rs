@@ -66,8 +66,10 @@ fn a_peer_that_was_left_out_says_how_to_get_it() {
 
 #[test]
 fn a_library_that_cannot_be_used_is_named() {
-    let error = error_of(&bench("gemm,cblas=/no/such/libx.so:mine", &[]));
+    let output = bench("gemm,cblas=/no/such/libx.so:mine", &[]);
+    let error = error_of(&output);
     assert!(error.starts_with("trine: peer mine: /no/such/libx.so: cannot be opened: "), "{error}");
+    assert!(output.stdout.is_empty(), "found out before anything is measured: {output:?}");
 }
 
 #[test]

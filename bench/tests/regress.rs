@@ -58,6 +58,9 @@ fn ratios_are_saved_compared_and_refused_elsewhere() {
     assert!(saved.contains("\"row\": \"dw/f32/16x64x10/") && saved.contains("\"peak\": ["), "{saved}");
     let (_, table, error) = trine("regress --baseline FILE --processes 4", &file.0);
     assert!(table.lines().any(|line| line.starts_with("dw/f32/16x64x10/")), "{table}{error}");
+    let (code, table, error) = trine("regress --baseline FILE --isa portable", &file.0);
+    let none = error.contains("no row on portable");
+    assert!(code == Some(1) && none || saved.contains("/portable\""), "{table}{error}");
 
     let elsewhere = saved.replacen("\"cpu\": \"", "\"cpu\": \"another ", 1);
     std::fs::write(&file.0, elsewhere).expect("written");
@@ -98,4 +101,7 @@ fn a_tuning_is_written_read_and_shown() {
     let (code, _, error) = trine("plan 1 600 600 --isa portable --tuning FILE", &file.0);
     assert_eq!(code, Some(1));
     assert!(error.contains("the tuning must be for the instruction set of the engine"), "{error}");
+    // Found out before the first table.
+    let (code, table, _) = trine("bench --shape 8x8x8 --time 0 --isa avx2,portable --tuning FILE", &file.0);
+    assert!(code == Some(1) && !table.contains("fwd"), "{table}");
 }

@@ -1,7 +1,7 @@
 //! `trine report`, `trine limits` and `--cold` as they are typed.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use trine_bench::bench::{FORMAT, Report};
 use trine_bench::limits::thread_counts;
@@ -130,7 +130,24 @@ fn limits_are_printed_and_written() {
 
 #[test]
 fn what_cannot_be_done_is_refused_before_anything_is_measured() {
-    refused("report --out /nowhere/at/all.html", "/nowhere/at/all.html: ");
+    let nowhere = "/nowhere/at/all cannot be written: there is no such directory";
+    refused("report --out /nowhere/at/all", nowhere);
+    for command in ["report", "bench --shape 8x8x8", "limits"] {
+        refused(&format!("{command} --json /nowhere/at/all"), nowhere);
+    }
+    refused("tune -o /nowhere/at/all", nowhere);
+    for command in ["regress", "counts"] {
+        refused(&format!("{command} --save --baseline /nowhere/at/all"), nowhere);
+    }
+    refused("report --from x.json --quick", "cannot be used with");
+    refused("regress --baseline x.json --threads 2", "regress measures one");
+    for command in ["bench", "report", "regress --baseline x.json --save"] {
+        refused(&format!("{command} --shape 0x4x3"), "`0x4x3` has no multiply-add to measure");
+    }
+    for command in ["bench", "report"] {
+        let huge = "4000000000×9×4000000000: operands and results take ";
+        refused(&format!("{command} --shape 8x8x8 --shape 4000000000x9x4000000000"), huge);
+    }
     refused("report --from /nowhere/at/all.json", "/nowhere/at/all.json: ");
     refused("report --isa portable,avx2", "give --isa a single name");
     refused("report --peers gemm,gemm", "`gemm`");
@@ -141,5 +158,34 @@ fn what_cannot_be_done_is_refused_before_anything_is_measured() {
     let (page, from) = (file("other.html"), json.display().to_string());
     refused(&format!("report --from {from} --out {}", page.display()), &from);
     assert!(!page.exists(), "nothing was written");
+    // What was there before a run that fails is there afterwards.
+    std::fs::write(&page, "kept").expect("a file");
+    refused(&format!("report --from {from} --out {}", page.display()), &from);
+    assert_eq!(read(&page), "kept");
     read(&json);
+}
+
+#[test]
+fn what_is_asked_for_twice_is_measured_once() {
+    let json = file("once.json");
+    let twice = "--isa portable,portable --dtype f32,f32 --op fwd,dx,fwd";
+    stdout(&trine(&format!("bench --shape 3x4x5 --time 0 --peers gemm {twice} --json {}", json.display())));
+    let report = Report::read(&read(&json)).expect("a report");
+    let ops: Vec<_> = report.rows.iter().map(|row| row.op.as_str()).collect();
+    assert_eq!((ops, report.settings.isas.len(), report.settings.dtypes.len()), (vec!["fwd", "dx"], 1, 1));
+}
+
+/// `println!` panics where nobody reads.
+#[cfg(unix)]
+#[test]
+fn a_reader_who_has_seen_enough_ends_the_run_quietly() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trine"));
+    command.args(["plan", "64", "784", "512"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Bytes of a plan fit a pipe: the reader goes before the first.
+    let mut child = command.spawn().expect("it can be started");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!error.contains("panicked") && error.is_empty(), "{error}");
+    assert!(matches!(output.status.code(), Some(0 | 141)), "{:?}", output.status);
 }

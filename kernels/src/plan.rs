@@ -263,7 +263,7 @@ impl Loops {
         if p.m <= few.mr && p.n > tile.nr() && loops.a.is_direct() && loops.b.is_direct() {
             loops.tile = few;
             if p.m <= FEW && can_slice(p, tile, blocking, bytes) {
-                loops.slice = blocking.thresholds.slice;
+                loops.slice = slice(p, tile, blocking.thresholds, bytes);
                 loops.nc = at_most(PARTIAL / at_least(p.m, 1) / few.nr() * few.nr(), loops.nc);
             }
             return loops;
@@ -337,6 +337,9 @@ pub const fn line(elements: usize) -> usize {
     elements.div_ceil(16).saturating_mul(16)
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// So few rows that the columns of a tile, a few cache lines of each row of B, are too little to be
 /// read at a time.
 const FEW: usize = 2;
@@ -352,6 +355,14 @@ const fn can_slice(p: Product, tile: Tile, blocking: Blocking, bytes: usize) -> 
         Packing::Auto => p.n.saturating_mul(p.k).saturating_mul(bytes) > blocking.thresholds.slice_bytes,
     };
     tile.lanes > 1 && matches!(p.b, Order::Rows) && p.n > 2 * tile.nr() && large
+}
+
+/// Values of k in a slice: as many streams as memory can follow, and more from the caches, for then the sums go to
+/// L1 and back less often.
+const fn slice(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> usize {
+    let near = p.n.saturating_mul(p.k).saturating_mul(bytes) <= when.near_bytes;
+    let times = if near && tile.lanes * bytes >= LINE { 4 } else { 1 };
+    at_most(when.slice.saturating_mul(times), K_BLOCK)
 }
 
 /// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away
@@ -440,6 +451,22 @@ mod tests {
                 })
             })
         })
+    }
+
+    #[test]
+    fn slices_are_longer_where_b_comes_from_the_caches_in_whole_lines() {
+        let slice = |isa, bytes, side| {
+            let p = Product { m: 1, n: side, k: side, a: Order::Rows, b: Order::Rows };
+            Loops::new(p, isa, Blocking::for_caches(Caches::DEFAULT, isa, bytes), bytes).slice
+        };
+        let near = |bytes: usize| (Caches::DEFAULT.l3 / 8 / bytes).isqrt();
+        for bytes in [4, 8] {
+            let (fits, too_much) = (near(bytes), near(bytes) + 1);
+            assert_eq!((slice(Isa::Avx512, bytes, fits), slice(Isa::Avx512, bytes, too_much)), (64, 16));
+            assert_eq!((slice(Isa::Avx2, bytes, fits), slice(Isa::Neon, bytes, fits)), (16, 16));
+        }
+        // Nothing to read in order.
+        assert_eq!(slice(Isa::Avx512, 4, 100), K_BLOCK);
     }
 
     /// A tile on its way to a scattered output has the same room, whichever it is.

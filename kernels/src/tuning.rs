@@ -38,6 +38,9 @@ pub struct Thresholds {
     pub outer_bytes: usize,
     /// … and past the caches if it is only written and has at least so many.
     pub past_bytes: usize,
+    /// B of up to so many bytes comes from the caches: slices are four times as long there, if a vector is a whole
+    /// cache line. More streams than `slice` are too many for memory, and for rows that are read in parts of lines.
+    pub near_bytes: usize,
     /// Multiply-adds up to which a product is computed where its operands lie, without a plan.
     pub small: usize,
     /// Multiply-adds below which a second thread costs more than it brings, if it is awake.
@@ -46,7 +49,8 @@ pub struct Thresholds {
 
 impl Thresholds {
     /// Twice L1 is where a strided operand has to be read from L2 again and again, half of L2 where a panel of B
-    /// begins to be in the way of A. What is half of L3 would not stay there. The others are ratios of costs.
+    /// begins to be in the way of A. An eighth of L3, which others share, is near, and what is half of it would not
+    /// stay there. The others are ratios of costs.
     pub const fn for_caches(caches: Caches) -> Self {
         Thresholds {
             copy_a_bytes: 2 * caches.l1,
@@ -57,6 +61,7 @@ impl Thresholds {
             slice: 16,
             outer_bytes: caches.l1,
             past_bytes: caches.l3 / 2,
+            near_bytes: caches.l3 / 8,
             small: 1 << 17,
             thread_work: 1 << 17,
         }

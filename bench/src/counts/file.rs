@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use crate::Failure;
+use crate::{Failure, files};
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +42,7 @@ impl Baseline {
     /// # Errors
     /// Which line is wrong, or why the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        text.parse().map_err(|why: String| format!("{}: {why}", path.display()).into())
+        files::parse(path, str::parse)
     }
 
     /// The compiler of the program that was counted.

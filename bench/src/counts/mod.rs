@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::Failure;
+use crate::{Failure, files};
 use file::{Baseline, Verdict, compiler};
 use rows::Row;
 
@@ -50,6 +50,7 @@ impl CountsArgs {
     /// # Errors
     /// No valgrind, no AVX2, a file that cannot be read; what takes more instructions than it did.
     pub fn run(&self) -> Result<(), Failure> {
+        files::writable([self.save.then_some(&*self.baseline)])?;
         let rows = rows::all();
         let known = if self.save { None } else { Some(Baseline::read(&self.baseline)?) };
         // What is added is a share of what is known.
@@ -90,7 +91,7 @@ impl CountsArgs {
 }
 
 fn save(counted: &Baseline, path: &Path) -> Result<(), Failure> {
-    std::fs::write(path, counted.to_string()).map_err(|error| format!("{}: {error}", path.display()))?;
+    files::write(path, &counted.to_string())?;
     println!("{}: {} counts, {}", path.display(), counted.len(), compiler());
     Ok(())
 }

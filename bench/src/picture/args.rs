@@ -8,7 +8,6 @@ use trine_kernels::Isa;
 
 use super::timeline::Timeline;
 use super::{gantt, pebble};
-use crate::Failure;
 use crate::images::{Data, Images};
 use crate::parallel::exchange::Choice;
 use crate::parallel::grid::Grid;
@@ -17,6 +16,7 @@ use crate::training::args::ScheduleName;
 use crate::training::launch::{all, on_threads};
 use crate::training::recipe::{Plan, RateSchedule, Recipe, room};
 use crate::training::session::Job;
+use crate::{Failure, files};
 
 /// In one picture at most.
 const MICROBATCHES: usize = 128;
@@ -127,7 +127,7 @@ impl PebbleArgs {
             picture
         };
         let path = &self.svg;
-        std::fs::write(path, picture).map_err(|error| format!("{}: {error}", path.display()))?;
+        files::write(path, &picture)?;
         println!("{}", path.display());
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use crate::Failure;
 use crate::training::session::EpochResult;
+use crate::{Failure, files};
 
 /// Both curves beside each other.
 ///
@@ -26,7 +26,7 @@ pub fn draw(path: &Path, title: &str, results: &[EpochResult]) -> Result<(), Fai
         curve(&right, "accuracy on the test set", " %", &accuracy, &RGBColor(40, 130, 60))?;
         root.present()?;
     }
-    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    files::write(path, &text)?;
     Ok(())
 }
 

@@ -5,9 +5,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use trine_kernels::Isa;
+
 use super::judge::Samples;
 use super::row::Row;
 use crate::Failure;
+use crate::files;
 use crate::machine::Machine;
 
 /// What `trine regress --save` writes.
@@ -53,9 +56,7 @@ impl Baseline {
     /// # Errors
     /// Why it cannot be read.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let named = |error: &dyn std::fmt::Display| Failure::from(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
-        serde_json::from_str(&text).map_err(|error| named(&error))
+        files::parse(path, |text| serde_json::from_str(text))
     }
 
     /// Writes it, a line for each list of numbers.
@@ -64,16 +65,14 @@ impl Baseline {
     /// Why it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(self)?;
-        std::fs::write(path, lists_in_a_line(&text) + "\n")
-            .map_err(|error| format!("{}: {error}", path.display()).into())
+        files::write(path, &(lists_in_a_line(&text) + "\n"))
     }
 
-    /// What was measured, and how the ratios lie.
+    /// What was measured on these instruction sets, or on all if there are none, and how the ratios lie.
     ///
     /// # Errors
     /// A row that is none, or a ratio that is none.
-    pub fn samples(&self) -> Result<(Vec<Row>, Samples), Failure> {
-        let rows: Vec<Row> = self.rows.iter().map(|entry| entry.row.parse()).collect::<Result<_, _>>()?;
+    pub fn samples(&self, isas: &[Isa]) -> Result<(Vec<Row>, Samples), Failure> {
         let positive = |ratio: &f64| ratio.is_finite() && *ratio > 0.0;
         for entry in &self.rows {
             if entry.ratios.is_empty()
@@ -89,7 +88,15 @@ impl Baseline {
                 .map(|(name, all)| (name.clone(), all.iter().map(|r| r.ln()).collect()))
                 .collect()
         };
-        Ok((rows, self.rows.iter().map(logarithms).collect()))
+        let (mut rows, mut samples) = (Vec::new(), Samples::new());
+        for entry in &self.rows {
+            let row: Row = entry.row.parse()?;
+            if isas.is_empty() || isas.contains(&row.isa) {
+                rows.push(row);
+                samples.push(logarithms(entry));
+            }
+        }
+        Ok((rows, samples))
     }
 }
 
@@ -137,8 +144,10 @@ mod tests {
         let read = Baseline::read(&path).expect("what was written");
         std::fs::remove_file(path).expect("written");
         assert_eq!(read, written);
-        let (read_rows, read_samples) = read.samples().expect("rows and ratios");
+        let (read_rows, read_samples) = read.samples(&[]).expect("rows and ratios");
         assert_eq!(read_rows, rows());
+        let (portable, its) = read.samples(&[Isa::Portable]).expect("rows and ratios");
+        assert_eq!((portable, its), (rows()[1..].to_vec(), read_samples[1..].to_vec()));
         assert!((read_samples[0]["gemm"][1] - 2f64.ln()).abs() < 1e-6);
     }
 
@@ -148,11 +157,13 @@ mod tests {
             let mut baseline = Baseline::new(&rows(), &vec![[("gemm".into(), vec![0.0])].into(); 2]);
             baseline.rows[1].ratios.insert("gemm".into(), wrong);
             assert!(
-                baseline.samples().is_err_and(|error| error.to_string().starts_with("dw/f64/4x5x6/portable"))
+                baseline
+                    .samples(&[])
+                    .is_err_and(|error| error.to_string().starts_with("dw/f64/4x5x6/portable"))
             );
         }
         let mut baseline = Baseline::new(&rows(), &vec![[("gemm".into(), vec![0.0])].into(); 2]);
         baseline.rows[0].row = "up".into();
-        assert!(baseline.samples().is_err());
+        assert!(baseline.samples(&[]).is_err());
     }
 }

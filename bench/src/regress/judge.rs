@@ -96,7 +96,7 @@ pub struct Judged {
     pub now: f64,
     /// How they differ.
     pub change: Change,
-    /// How it differs against the reference of which the change is known best.
+    /// How it differs against the reference of which the change is known best, of those that say as much at least.
     pub certain: Change,
 }
 
@@ -111,12 +111,12 @@ fn lenient(before: &Samples, now: &Samples, row: usize) -> Option<Judged> {
         Some(Judged { verdict, reference, before, now, change, certain })
     });
     let mut all: Vec<Judged> = changes.collect();
-    let width = |judged: &&Judged| judged.change.high - judged.change.low;
-    // Chosen by its width and not by what it says.
-    let certain = all.iter().min_by(|a, b| width(a).total_cmp(&width(b)))?.change;
     all.sort_by(|a, b| a.change.estimate.total_cmp(&b.change.estimate));
-    // Of three, one may have a bad day: the naive loops suffer most from a busy neighbour, by up to a tenth.
+    // Of three, one may have a bad day: the naive loops suffer most from a busy neighbour, by up to a tenth. It may be
+    // known best, too: so it has no say in how certain the others are.
     let place = usize::from(all.len() > 2);
+    let width = |judged: &&Judged| judged.change.high - judged.change.low;
+    let certain = all[place.min(all.len())..].iter().min_by(|a, b| width(a).total_cmp(&width(b)))?.change;
     Some(Judged { certain, ..all.swap_remove(place) })
 }
 

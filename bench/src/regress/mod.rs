@@ -8,7 +8,7 @@ mod row;
 mod slow;
 pub(crate) mod statistics;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use trine_core::Shape;
@@ -16,10 +16,10 @@ use trine_kernels::{Isa, Op};
 
 pub use row::Row;
 
-use crate::cli::{Dtype, progress};
+use crate::cli::{Dtype, once, progress};
 use crate::machine::Machine;
 use crate::workload::parse_op;
-use crate::{Failure, shape};
+use crate::{Failure, files, shape};
 use file::Baseline;
 use judge::{Judged, Rule, Source, Verdict, gather, judge};
 use process::Ratios;
@@ -27,19 +27,17 @@ use slow::Slow;
 
 /// From a tiny layer to one of whole blocks, and one of few rows. All stay in L2: what is larger tells as much of
 /// the neighbours, with whom the rest of the memory is shared, as of the kernels.
-const SHAPES: [Shape; 5] = [
-    Shape { n: 16, d: 64, m: 10 },
-    Shape { n: 64, d: 64, m: 64 },
-    Shape { n: 64, d: 784, m: 128 },
-    Shape { n: 256, d: 256, m: 256 },
-    Shape { n: 4, d: 256, m: 256 },
-];
+const SHAPES: [Shape; 5] =
+    shape::shapes([(16, 64, 10), (64, 64, 64), (64, 784, 128), (256, 256, 256), (4, 256, 256)]);
 
 /// The three products, and all of the way back.
 const OPS: [Op; 4] = [Op::Forward, Op::GradInput, Op::GradParams, Op::Backward];
 
 /// Compares the speed with a file, as ratios; exit code 3 if something is slower
+///
+/// With --save it writes the ratios; without, it measures the rows of the file and compares.
 #[derive(Debug, Args)]
+#[command(override_usage = "trine regress --baseline <FILE> [--save] [OPTIONS]")]
 pub struct RegressArgs {
     /// The ratios to compare with
     #[arg(long, value_name = "FILE", required_unless_present = "measure")]
@@ -48,7 +46,7 @@ pub struct RegressArgs {
     #[arg(long)]
     save: bool,
     /// Shapes to save [default: five, from 16x64x10 to 256x256x256]
-    #[arg(long, value_name = "NxDxM", value_parser = shape::parse, requires = "save")]
+    #[arg(long, value_name = "NxDxM", value_parser = shape::measurable, requires = "save")]
     shape: Vec<Shape>,
     /// Operations to save [default: fwd, dx, dw, backward]
     #[arg(long, value_parser = parse_op, value_delimiter = ',', requires = "save")]
@@ -98,52 +96,79 @@ struct Processes<'a> {
 
 impl Source for Processes<'_> {
     fn measure(&mut self, rows: &[usize]) -> Result<Vec<Ratios>, Failure> {
-        self.bar.inc(1);
+        // How many it takes is not known before.
+        let next = self.bar.position() + 1;
+        self.bar.set_length(self.bar.length().map_or(next, |known| known.max(next)));
+        self.bar.set_message(format!("of {} rows", rows.len()));
+        self.bar.set_position(next);
         rows.iter().map(|&row| process::measure(&self.rows[row], self.slow)).collect()
     }
 }
 
 impl RegressArgs {
-    /// Measures, and compares or writes.
+    /// Measures, and compares or writes. Without instruction sets: saves the best, compares all.
     ///
     /// # Errors
     /// [`Slower`]; a wrong result, a file that cannot be read.
-    pub fn run(&self, isas: &[Isa]) -> Result<(), Failure> {
+    pub fn run(&self, isas: &[Isa], threads: usize) -> Result<(), Failure> {
         if let Some(row) = &self.measure {
             return process::serve(row, self.slow);
         }
         let path = self.baseline.as_ref().ok_or("--baseline is missing")?;
+        if threads != 1 {
+            return Err(
+                "a ratio of several threads is the neighbours': regress measures one, without --threads"
+                    .into(),
+            );
+        }
+        if self.save { self.save(path, isas) } else { self.compare(path, isas) }
+    }
+
+    fn rule(&self) -> Rule {
         let least = usize::from(self.processes);
-        let rule = Rule { least: self.least, processes: (least, 4 * least), ..Rule::DEFAULT };
-        let processes = |rows| Processes { rows, slow: self.slow, bar: progress("processes", least) };
-        if self.save {
-            let rows = self.rows(isas);
-            let mut source = processes(&rows);
-            // Every comparison has the errors of the baseline too: twice as many processes.
-            let (all, many) = ((0..rows.len()).collect(), (2 * least, 8 * least));
-            let samples = gather(&mut source, rows.len(), all, many, 0.1 * rule.least)?;
-            source.bar.finish_and_clear();
-            let baseline = Baseline::new(&rows, &samples);
-            baseline.write(path)?;
-            println!("{}: {} rows on {}", path.display(), rows.len(), baseline.machine.cpu);
-            return Ok(());
-        }
+        Rule { least: self.least, processes: (least, 4 * least), ..Rule::DEFAULT }
+    }
+
+    fn processes<'a>(&self, rows: &'a [Row]) -> Processes<'a> {
+        Processes { rows, slow: self.slow, bar: progress("processes", usize::from(self.processes)) }
+    }
+
+    fn save(&self, path: &Path, isas: &[Isa]) -> Result<(), Failure> {
+        files::writable([Some(path)])?;
+        let (rows, Rule { least, processes: (fewest, most), .. }) = (self.rows(isas), self.rule());
+        let mut source = self.processes(&rows);
+        // Every comparison has the errors of the baseline too: twice as many processes.
+        let (all, many) = ((0..rows.len()).collect(), (2 * fewest, 2 * most));
+        let samples = gather(&mut source, rows.len(), all, many, 0.1 * least)?;
+        source.bar.finish_and_clear();
+        let baseline = Baseline::new(&rows, &samples);
+        baseline.write(path)?;
+        println!("{}: {} rows on {}", path.display(), rows.len(), baseline.machine.cpu);
+        Ok(())
+    }
+
+    fn compare(&self, path: &Path, isas: &[Isa]) -> Result<(), Failure> {
         let baseline = Baseline::read(path)?;
-        if baseline.machine.cpu != Machine::this().cpu {
-            let (theirs, ours) = (baseline.machine.cpu, Machine::this().cpu);
-            return Err(format!(
-                "{} is of another machine, {theirs}: on {ours} it says nothing",
-                path.display()
-            )
-            .into());
+        let named = |what: String| Failure::from(format!("{}{what}", path.display()));
+        let (theirs, ours) = (&baseline.machine.cpu, Machine::this().cpu);
+        if *theirs != ours {
+            return Err(named(format!(" is of another machine, {theirs}: on {ours} it says nothing")));
         }
-        let (rows, before) = baseline.samples()?;
+        let (compiler, this) = (&baseline.compiler, env!("TRINE_RUSTC"));
+        if compiler != this {
+            println!("{}: built with {compiler}, this program with {this}", path.display());
+        }
+        let (rows, before) = baseline.samples(isas)?;
+        if rows.is_empty() {
+            let names: Vec<_> = isas.iter().map(|isa| isa.name()).collect();
+            return Err(named(format!(": no row on {}", names.join(", "))));
+        }
         if let Some(slow) = self.slow {
             for row in rows.iter().filter(|row| row.op == slow.op) {
                 println!("{}", process::slowed_by(row, slow.share)?);
             }
         }
-        let mut source = processes(&rows);
+        let (mut source, rule) = (self.processes(&rows), self.rule());
         let judged = judge(&before, &mut source, rule)?;
         source.bar.finish_and_clear();
         report(&rows, &judged, rule)
@@ -152,13 +177,14 @@ impl RegressArgs {
     fn rows(&self, isas: &[Isa]) -> Vec<Row> {
         let shapes = if self.shape.is_empty() { &SHAPES[..] } else { &self.shape };
         let ops = if self.op.is_empty() { &OPS[..] } else { &self.op };
+        let best = [Isa::best()];
+        let isas = if isas.is_empty() { &best } else { isas };
         let mut rows = Vec::new();
         for (&isa, &dtype) in isas.iter().flat_map(|isa| self.dtype.iter().map(move |dtype| (isa, dtype))) {
-            for (&shape, &op) in shapes.iter().flat_map(|shape| ops.iter().map(move |op| (shape, op))) {
-                rows.push(Row { op, dtype, shape, isa });
-            }
+            let of = |(&shape, &op): (&Shape, &Op)| Row { op, dtype, shape, isa };
+            rows.extend(shapes.iter().flat_map(|shape| ops.iter().map(move |op| (shape, op))).map(of));
         }
-        rows
+        once(&rows)
     }
 }
 

@@ -9,23 +9,13 @@ use trine_kernels::{Isa, Op};
 
 use super::page;
 use super::run::{Job, Subjects};
-use crate::Failure;
 use crate::bench::Report;
-use crate::cli::{Dtype, seconds};
-use crate::peer::{Peer, distinct};
-use crate::shape::ShapeArgs;
+use crate::cli::{Dtype, once, seconds};
+use crate::contest;
+use crate::peer::Peer;
+use crate::shape::{ShapeArgs, shapes};
 use crate::workload::{OPS, parse_op};
-
-const fn shapes<const N: usize>(sides: [(usize, usize, usize); N]) -> [Shape; N] {
-    let mut shapes = [Shape { n: 0, d: 0, m: 0 }; N];
-    let mut i = 0;
-    while i < N {
-        let (n, d, m) = sides[i];
-        shapes[i] = Shape { n, d, m };
-        i += 1;
-    }
-    shapes
-}
+use crate::{Failure, files};
 
 /// Small layers, batches of a usual size, large ones, few rows, and many rows of a narrow layer.
 const USUAL: [Shape; 20] = shapes([
@@ -72,7 +62,11 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measures nothing: takes everything from a file that `report --json` or `bench --json` wrote
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["shape", "shapes", "op", "dtype", "peers", "time", "cubes", "quick", "cold"]
+    )]
     from: Option<PathBuf>,
     /// Operations: fwd, dx, dw, backward, step [default: all]
     #[arg(long, value_parser = parse_op, value_delimiter = ',')]
@@ -110,7 +104,6 @@ impl ReportArgs {
 
     fn job(&self, isa: Isa, threads: usize) -> Result<Job, Failure> {
         let peers = self.peers();
-        distinct(&peers)?;
         crate::workload::can_be_cold(self.cold)?;
         let (mut shapes, mut scaling) = (self.shapes.read()?, Vec::new());
         if shapes.is_empty() {
@@ -120,9 +113,10 @@ impl ReportArgs {
         let largest = self.cubes.unwrap_or(if self.quick { 512 } else { 4096 });
         let sides = (2..u32::BITS).map(|i| 1usize << i).take_while(|&side| side <= largest);
         let cubes = sides.map(|side| Shape { n: side, d: side, m: side }).collect();
-        let ops = if self.op.is_empty() { OPS.to_vec() } else { self.op.clone() };
+        let ops = if self.op.is_empty() { OPS.to_vec() } else { once(&self.op) };
         let default = Duration::from_millis(if self.quick { 100 } else { 250 });
-        let (dtypes, time) = (self.dtype.clone(), self.time.unwrap_or(default));
+        let (dtypes, time) = (once(&self.dtype), self.time.unwrap_or(default));
+        contest::rehearse(&peers, &shapes, &dtypes, threads)?;
         let subjects = Subjects { shapes, ops, dtypes, cubes, scaling };
         Ok(Job { isa, threads, peers, time, cold: self.cold, subjects })
     }
@@ -132,22 +126,13 @@ impl ReportArgs {
     /// # Errors
     /// A peer that cannot be used, a wrong result, a file that cannot be read or written.
     pub fn run(&self, isa: Isa, threads: usize) -> Result<(), Failure> {
-        let named = |error: std::io::Error| format!("{}: {error}", self.out.display());
+        files::writable([Some(&*self.out), self.json.as_deref()])?;
         let report = match &self.from {
-            Some(path) => {
-                let named = |error: String| format!("{}: {error}", path.display());
-                let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-                Report::read(&text).map_err(|error| named(error.to_string()))?
-            }
-            None => {
-                let job = self.job(isa, threads)?;
-                // Before minutes are spent on it.
-                std::fs::write(&self.out, "").map_err(named)?;
-                job.run()?
-            }
+            Some(path) => files::parse(path, Report::read)?,
+            None => self.job(isa, threads)?.run()?,
         };
         report.write(self.json.as_deref())?;
-        std::fs::write(&self.out, page::render(&report)?).map_err(named)?;
+        files::write(&self.out, &page::render(&report)?)?;
         println!("\npage: {}", self.out.display());
         Ok(())
     }

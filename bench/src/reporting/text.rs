@@ -5,6 +5,7 @@ use crate::limits::{Limits, size};
 use crate::machine::Machine;
 use crate::overhead::{ASSEMBLED, DETECTED, KEPT, KERNEL, Overhead};
 use crate::stats::Summary;
+use crate::table::{counted, short};
 use crate::{shape, table};
 
 /// Columns of a bar.
@@ -23,31 +24,21 @@ pub fn bar(part: f64) -> String {
 pub fn machine(machine: &Machine, settings: &Settings, limits: &Limits) {
     let caches: Vec<_> = machine.caches.iter().map(|of| format!("{} {}", of.name, size(of.bytes))).collect();
     println!("{}, {}; {}", machine.line(), caches.join(", "), machine.os);
-    let plural = if settings.threads == 1 { "" } else { "s" };
     let state = if settings.cold { "cold" } else { "warm" };
-    let (isas, threads) = (settings.isas.join(", "), settings.threads);
-    println!("engine: {isas}, {threads} thread{plural}; caches {state}; {} s for each row\n", settings.time);
+    let (isas, threads) = (settings.isas.join(", "), counted(settings.threads, "thread"));
+    println!("engine: {isas}, {threads}; caches {state}; {} s for each row\n", settings.time);
     limits.lines().iter().for_each(|line| println!("{line}"));
 }
 
 /// The line above the rows of a type and a number of threads.
 pub fn head(dtype: &str, setup: &Setup) {
-    let plural = if setup.threads == 1 { "" } else { "s" };
-    println!("\n{dtype}, {}, {} thread{plural}", setup.isa.name(), setup.threads);
+    println!("\n{dtype}, {}, {}", setup.isa.name(), counted(setup.threads, "thread"));
     let (time, rate, intensity) = ("time", "GFLOP/s", "FLOP/B");
     let peers: String = setup.peers.iter().map(|peer| format!(" {:>7}", short(peer.name(), 7))).collect();
     println!(
         "{:<14} {:<8} │{time:>9} {:>6} {rate:>8} │{intensity:>7} {:>7} {:<6} │{:<15} │{peers}",
         "n×d×m", "", "±", "bound", "from", "of the bound"
     );
-}
-
-/// A name cut to a width.
-fn short(name: &str, width: usize) -> String {
-    match name.char_indices().nth(width) {
-        None => name.into(),
-        Some(_) => name.chars().take(width - 1).chain(['…']).collect(),
-    }
 }
 
 /// One row.
@@ -155,6 +146,13 @@ fn titled(title: &str, lines: impl Iterator<Item = String>) -> Vec<String> {
     if lines.is_empty() { lines } else { std::iter::once(title.to_string()).chain(lines).collect() }
 }
 
+/// Whether the median is not well known, or the cores had less than 90 % of their peak meanwhile.
+fn disturbed(report: &Report, row: &Row) -> bool {
+    let mut peaks = report.limits.iter().flat_map(|limits| &limits.peaks);
+    let peak = peaks.find(|of| (&of.isa, &of.dtype, of.threads) == (&row.isa, &row.dtype, row.threads));
+    row.noisy || peak.is_some_and(|peak| row.peak_gflops < 0.9 * peak.gflops)
+}
+
 /// Rows of the same operation at the same shape on one thread and on more.
 fn scaling(report: &Report) -> Vec<String> {
     let same =
@@ -170,10 +168,11 @@ fn scaling(report: &Report) -> Vec<String> {
         let times = one.timings.first()?.seconds.median / own.seconds.median;
         let others: String = row.timings[1..].iter().filter_map(|timing| of(&timing.name)).collect();
         let bar = bar(times / row.threads as f64);
-        let (at, times) = (shape::name(row.shape()), table::times(times));
+        let sign = if disturbed(report, row) || disturbed(report, one) { "!" } else { "×" };
+        let (at, times) = (shape::name(row.shape()), table::times(times).replace('×', sign));
         Some(format!("{at:<14} {:<8} {:>3} threads {times:>6} {bar};{others}", row.op, row.threads))
     });
-    titled("Speed over threads, against one thread of the same", lines)
+    titled("Speed over threads, against one thread of the same (!: one of the two was disturbed)", lines)
 }
 
 /// Forward and the step that updates the layer, together: of the engine, and how many times as fast it is.
@@ -251,6 +250,7 @@ fn means(report: &Report, peers: &[&str]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::bench::tests::row as any_row;
+    use crate::limits::PeakRate;
     use crate::roofline::Bound;
 
     #[test]
@@ -278,6 +278,11 @@ mod tests {
         report
     }
 
+    fn limits(gflops: f64) -> Limits {
+        let peak = |threads| PeakRate { isa: "avx2".into(), dtype: "f32".into(), threads, gflops };
+        Limits { peaks: vec![PeakRate { gflops: 0.0, ..peak(1) }, peak(2)], bandwidths: Vec::new() }
+    }
+
     #[test]
     fn a_row_has_its_bound_and_a_mark() {
         let line = line(&report().rows[0], &["gemm", "naive", "nobody"]);
@@ -294,6 +299,9 @@ mod tests {
             lines.len() == 2 && lines[1].contains("2 threads  2.00× ██████████; gemm 2.00×"),
             "{lines:?}"
         );
+        let mut busy = report.clone();
+        (busy.limits, busy.rows[2].peak_gflops) = (Some(limits(100.0)), 89.0);
+        assert!(scaling(&busy)[1].contains("2 threads  2.00! "), "{:?}", scaling(&busy));
         let lines = steps(&report, &["gemm"]);
         assert!(lines.len() == 2 && lines[1].ends_with("2.00 µs █████·····; gemm 3.00×"), "{lines:?}");
         assert!(

@@ -1,6 +1,6 @@
 //! The command line of a training, the same for threads and for MPI.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
@@ -12,6 +12,7 @@ use trine_kernels::Isa;
 use super::checkpoint::fnv;
 use super::recipe::{Plan, RateSchedule, Recipe};
 use super::session::Job;
+use crate::files;
 use crate::images::{Data, Source};
 use crate::parallel::exchange::Choice;
 use crate::parallel::grid::Grid;
@@ -128,18 +129,6 @@ fn balance(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Whether a file can be written there, before hours are spent on what goes into it.
-fn writable(path: Option<&Path>) -> Result<(), crate::Failure> {
-    let Some(path) = path else { return Ok(()) };
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let why = match (path.is_dir(), folder.is_dir()) {
-        (true, _) => "it is a directory",
-        (_, false) => "there is no such directory",
-        _ => return Ok(()),
-    };
-    Err(format!("{} cannot be written: {why}", path.display()).into())
-}
-
 /// Names of rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum OptimizerName {
@@ -211,8 +200,7 @@ impl TrainArgs {
     /// # Errors
     /// Data that cannot be read; settings that do not go together.
     pub fn job(&self, source: &Source, isa: Isa, threads: usize) -> Result<(Job, Data), crate::Failure> {
-        writable(self.checkpoint.as_deref())?;
-        writable(self.curves.as_deref())?;
+        files::writable([self.checkpoint.as_deref(), self.curves.as_deref()])?;
         let mut data = source.read()?;
         match self.learn.images[..] {
             [] => {}

@@ -11,10 +11,10 @@ use clap::Args;
 use trine_core::Error;
 use trine_kernels::{Choice, Engine, Isa, Tuning};
 
-use crate::Failure;
 use crate::machine::Machine;
 use crate::products::Scalar;
 use crate::workload::op_name;
+use crate::{Failure, files};
 use search::{Found, Search, overall, search};
 
 /// Measures the plan's free choices on this machine and writes those that pay to a file
@@ -51,12 +51,7 @@ impl TuneArgs {
             choices.retain(|choice| *choice != Choice::ThreadWork);
         }
         let how = Search { isa, threads, rounds: usize::from(self.rounds) };
-        // Before the work, so that a folder that does not exist is not found out afterwards.
-        let save = |text: &str| {
-            let named = |error| format!("{}: {error}", self.output.display());
-            std::fs::write(&self.output, text).map_err(named)
-        };
-        save("")?;
+        files::writable([Some(&*self.output)])?;
         let machine = Machine::this();
         let mut text = format!(
             "# Written by `trine tune` {} on {}, {} cores. In brackets the 99 % interval of the gain, over the\n\
@@ -73,7 +68,7 @@ impl TuneArgs {
         if text.parse() != Ok(tuning) {
             return Err("the text of the tuning is not the tuning".into());
         }
-        Ok(save(&text)?)
+        files::write(&self.output, &text)
     }
 }
 
@@ -120,9 +115,7 @@ fn line(element: &str, found: &Found) -> String {
 /// Why it cannot be read, or which line is wrong.
 pub fn read(path: Option<&Path>) -> Result<Option<Tuning>, Failure> {
     let Some(path) = path else { return Ok(None) };
-    let named = |error: &dyn std::fmt::Display| Failure::from(format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
-    Ok(Some(text.parse().map_err(|error| named(&error))?))
+    files::parse(path, str::parse).map(Some)
 }
 
 /// An engine with a tuning, if there is one.

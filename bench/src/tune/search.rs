@@ -106,7 +106,7 @@ fn gains<E: Scalar>(
 }
 
 fn rounds_of(contenders: &mut [Contender<'_>], rounds: usize) -> Result<Vec<Vec<f64>>, Failure> {
-    interleave(contenders, Duration::ZERO, rounds)
+    Ok(interleave(contenders, Duration::ZERO, rounds)?)
 }
 
 /// A tuning decides about nothing but time.

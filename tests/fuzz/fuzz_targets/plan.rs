@@ -21,6 +21,7 @@ fn thresholds(u: &mut Unstructured<'_>) -> Result<Thresholds> {
         slice: length(u)?,
         outer_bytes: length(u)?,
         past_bytes: length(u)?,
+        near_bytes: length(u)?,
         small: length(u)?,
         thread_work: length(u)?,
     })

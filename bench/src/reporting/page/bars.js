@@ -90,12 +90,14 @@ function stepSection(place) {
   if (!cards.length) return false;
   place.append(make("div", { class: "grid" }, cards),
     make("p", { class: "note" }, "The darker part of a bar is the forward pass, the lighter one backward with the update; "
-      + "medians of the two, added. Where trine is ahead, a bar is longer than trine's."));
+      + "medians of the two, added. Where trine is ahead, a bar is longer than trine's. "
+      + `±: one of the two is known no better than to ${noiseLimit}.`));
   return true;
 }
 
 function stepCard(forward, step) {
-  const parts = step.timings.map((of) => ({ name: of.name, times: [timing(forward, of.name)?.seconds.median, of.seconds.median] }))
+  const parts = step.timings.map((of) => ({ name: of.name, times: [timing(forward, of.name)?.seconds.median, of.seconds.median],
+    noisy: [of, timing(forward, of.name)].some((one) => one && noise(one) > settings.noise_limit) }))
     .filter((of) => of.times[0]);
   const total = (of) => of.times[0] + of.times[1];
   const own = parts.find((of) => of.name === "trine");
@@ -106,7 +108,7 @@ function stepCard(forward, step) {
   const lines = parts.flatMap((of) => {
     const cut = Math.min(1, scale / total(of));
     const ratio = of.name === "trine" ? "" : times(total(of) / total(own));
-    return line(of.name, of.times.map((time) => time * cut), scale, duration(total(of)) + (cut < 1 ? " ›" : ""), ratio, [],
+    return line(of.name, of.times.map((time) => time * cut), scale, duration(total(of)) + (cut < 1 ? " ›" : "") + (of.noisy ? "\u00a0±" : ""), ratio, [],
       rank(of.name, parts, (other) => -total(other)));
   });
   return make("article", { class: "card step-card" },

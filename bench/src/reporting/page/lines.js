@@ -87,8 +87,9 @@ function threadsSection(place) {
   const all = ["trine", ...peers].filter((name) => rows.some((row) => row.threads > 1 && timing(row, name)));
   place.append(legend(all.map((name) => ({ name, colour: colour(name), kind: kind(name), dash: dash(name) }))),
     make("div", { class: "grid" }, cards),
-    make("p", { class: "note" }, "Beside a title: how many times as fast trine is on all threads as on one. The naive loops "
-      + "have one thread, and matrixmultiply at most four."));
+    make("p", { class: "note" }, "Beside a title: how many times as fast trine is on all threads as on one; ± where one of the two "
+      + `was disturbed: known no better than to ${noiseLimit}, or measured while the cores had less than 90 % of their peak. The naive `
+      + "loops have one thread, and matrixmultiply at most four."));
   return true;
 }
 
@@ -110,7 +111,7 @@ function threadsCard(op, shape, rows) {
   }));
   return make("article", { class: "card threads-card" },
     make("div", { class: "head" }, make("h3", {}, `${shape} ${op.name}`),
-      make("span", {}, `trine ${times(gain)}`)), plot);
+      make("span", {}, `trine ${times(gain)}${rows.some(disturbed) ? "\u00a0±" : ""}`)), plot);
 }
 
 /** The peak as it was measured again with each row. */

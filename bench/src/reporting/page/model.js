@@ -49,6 +49,12 @@ const shareOfBound = (row, of) => (row.bound ? (of.share_of_peak * row.peak_gflo
 /** What a median that is marked is known no better than. */
 const noiseLimit = `${+(100 * (settings.noise_limit ?? 0)).toPrecision(3)} %`;
 
+/** Whether a row was disturbed: its median is not well known, or its cores had less than 90 % of their peak meanwhile. */
+function disturbed(row) {
+  const of = limits?.peaks.find((peak) => peak.isa === row.isa && peak.dtype === row.dtype && peak.threads === row.threads);
+  return row.noisy || row.peak_gflops < 0.9 * (of?.gflops ?? 0);
+}
+
 /** Whether a ratio is known no better than that. */
 const unsure = (of) => of.ratio_interval?.[1] && (of.ratio_interval[1] - of.ratio_interval[0]) / 2 / of.engine_times_as_fast > settings.noise_limit;
 
