@@ -77,7 +77,7 @@ impl<E: Element> Parts<E> {
     pub unsafe fn run<V: Kernels<E>>(self, v: V, i: usize, blocking: Blocking, scratch: (*mut E, usize)) {
         let mut p = self.whole;
         // Without threads nothing of this is compiled.
-        if cfg!(feature = "threads") && self.number > 1 {
+        if cfg!(feature = "threads") {
             // Who writes long sums reads more than it writes; a B by columns costs most to read.
             let weight = if p.b.col != 1 { (4, 1) } else { (1, 1 + 256 / p.k.max(1)) };
             // Tiles of rows are as equal as can be, whatever their number.
