@@ -24,8 +24,8 @@
 //! | [`network`], [`backprop`], [`cache`], [`init`] | a multi-layer perceptron on flat slices |
 //! | [`shards`], [`schedule`] | the same step shared among workers: the order of sums, who does what |
 //!
-//! Feature `activations` (on by default): sigmoid, tanh, GELU and SiLU, which a microcontroller may have no
-//! room for. Feature `std` (off by default) takes the scalar fused multiply-add and square root from the
+//! Features `activations` (sigmoid, tanh, GELU and SiLU) and `optimizers` (Adam and AdamW) are on by default; a
+//! microcontroller may have no room for them. Feature `std` (off by default) takes the scalar fused multiply-add and square root from the
 //! standard library; without it they are done in software, with the same bits.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -7,6 +7,9 @@
 //! parameter (bias corrections, products of hyperparameters) is computed once per step in `f64`
 //! and rounded once.
 
+#[cfg(feature = "optimizers")]
+mod adam;
+
 use crate::element::Element;
 use crate::error::{Dim, Error};
 use crate::lanes::{Lanes, Task};
@@ -40,6 +43,7 @@ pub enum Rule {
     },
     /// Adam (D. Kingma, J. Ba 2015): `m ← β₁·m + (1−β₁)·g`, `v ← β₂·v + (1−β₂)·g²`,
     /// `p ← p − η/(1−β₁ᵗ)·m / (√v/√(1−β₂ᵗ) + ε)`.
+    #[cfg(feature = "optimizers")]
     Adam {
         /// β₁, in [0, 1).
         beta1: f64,
@@ -50,6 +54,7 @@ pub enum Rule {
     },
     /// Adam with decoupled weight decay (I. Loshchilov, F. Hutter 2019): `p ← (1 − η·λ)·p`, then
     /// a step of Adam.
+    #[cfg(feature = "optimizers")]
     AdamW {
         /// β₁, in [0, 1).
         beta1: f64,
@@ -66,8 +71,10 @@ impl Rule {
     /// Plain SGD, no decay.
     pub const SGD: Rule = Rule::Sgd { weight_decay: 0.0 };
     /// Adam with the constants of its paper.
+    #[cfg(feature = "optimizers")]
     pub const ADAM: Rule = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
     /// AdamW with the constants of Adam's paper and λ = 0.01.
+    #[cfg(feature = "optimizers")]
     pub const ADAMW: Rule = Rule::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 };
 
     /// Values of state for so many parameters: none, v, or m followed by v. Zero before the first
@@ -76,6 +83,7 @@ impl Rule {
         match self {
             Rule::Sgd { .. } => 0,
             Rule::Momentum { .. } | Rule::Nesterov { .. } => params,
+            #[cfg(feature = "optimizers")]
             Rule::Adam { .. } | Rule::AdamW { .. } => params.saturating_mul(2),
         }
     }
@@ -89,9 +97,11 @@ impl Rule {
                 fraction("momentum", momentum)?;
                 not_negative("weight_decay", weight_decay)
             }
-            Rule::Adam { beta1, beta2, epsilon } => adam_constants(beta1, beta2, epsilon),
+            #[cfg(feature = "optimizers")]
+            Rule::Adam { beta1, beta2, epsilon } => adam::check_constants(beta1, beta2, epsilon),
+            #[cfg(feature = "optimizers")]
             Rule::AdamW { beta1, beta2, epsilon, weight_decay } => {
-                adam_constants(beta1, beta2, epsilon)?;
+                adam::check_constants(beta1, beta2, epsilon)?;
                 not_negative("weight_decay", weight_decay)
             }
         }
@@ -100,8 +110,9 @@ impl Rule {
     /// (β₁, β₂), zero where the rule has none.
     const fn betas(self) -> (f64, f64) {
         match self {
+            Rule::Sgd { .. } | Rule::Momentum { .. } | Rule::Nesterov { .. } => (0.0, 0.0),
+            #[cfg(feature = "optimizers")]
             Rule::Adam { beta1, beta2, .. } | Rule::AdamW { beta1, beta2, .. } => (beta1, beta2),
-            _ => (0.0, 0.0),
         }
     }
 }
@@ -123,13 +134,6 @@ pub(crate) fn not_negative(operand: &'static str, x: f64) -> Result<(), Error> {
 fn fraction(operand: &'static str, x: f64) -> Result<(), Error> {
     let fits = (0.0..1.0).contains(&x);
     if fits { Ok(()) } else { Err(Error::Value { operand, expected: "at least 0 and less than 1" }) }
-}
-
-fn adam_constants(beta1: f64, beta2: f64, epsilon: f64) -> Result<(), Error> {
-    fraction("beta1", beta1)?;
-    fraction("beta2", beta2)?;
-    let fits = epsilon > 0.0 && epsilon < f64::INFINITY;
-    if fits { Ok(()) } else { Err(Error::Value { operand: "epsilon", expected: "finite and positive" }) }
 }
 
 /// A rule, its learning rate and the count of steps. The moments are in a slice of the caller's.
@@ -253,34 +257,15 @@ impl Optimizer {
                 };
                 kernels.run(Update { formula, params, grads, state: [moments(state, len)?.0] });
             }
+            #[cfg(feature = "optimizers")]
             Rule::Adam { epsilon, .. } | Rule::AdamW { epsilon, .. } => {
-                let formula = self.adam(epsilon);
+                let formula = adam::Adam::new(self, epsilon);
                 let (m, rest) = moments(state, len)?;
                 let (v, _) = moments(rest, len)?;
                 kernels.run(Update { formula, params, grads, state: [m, v] });
             }
         }
         Ok(())
-    }
-
-    fn adam<E: Element>(&self, epsilon: f64) -> Adam<E> {
-        let (beta1, beta2) = self.rule.betas();
-        let keep = match self.rule {
-            Rule::AdamW { weight_decay, .. } if weight_decay > 0.0 => {
-                Some(E::from_f64(1.0 - self.lr * weight_decay))
-            }
-            _ => None,
-        };
-        Adam {
-            beta1: E::from_f64(beta1),
-            rest1: E::from_f64(1.0 - beta1),
-            beta2: E::from_f64(beta2),
-            rest2: E::from_f64(1.0 - beta2),
-            step: E::from_f64(self.lr / (1.0 - self.powers.0)),
-            scale: E::from_f64(1.0 / (1.0 - self.powers.1).square_root()),
-            epsilon: E::from_f64(epsilon),
-            keep,
-        }
     }
 
     fn check<E>(&self, params: &[E], grads: &[E], state: &[E]) -> Result<(), Error> {
@@ -384,35 +369,5 @@ impl<E: Element> Formula<E, 1> for Momentum<E> {
         let v = lanes.add(lanes.mul(momentum, v), g);
         let along = if self.ahead { lanes.add(g, lanes.mul(momentum, v)) } else { v };
         (lanes.sub(p, lanes.mul(lanes.splat(self.lr), along)), [v])
-    }
-}
-
-struct Adam<E> {
-    beta1: E,
-    rest1: E,
-    beta2: E,
-    rest2: E,
-    /// η/(1−β₁ᵗ).
-    step: E,
-    /// 1/√(1−β₂ᵗ).
-    scale: E,
-    epsilon: E,
-    /// 1 − η·λ.
-    keep: Option<E>,
-}
-
-impl<E: Element> Formula<E, 2> for Adam<E> {
-    #[inline(always)]
-    fn update<L: Lanes<E>>(&self, lanes: L, p: L::V, g: L::V, [m, v]: [L::V; 2]) -> (L::V, [L::V; 2]) {
-        let of = |x| lanes.splat(x);
-        let p = match self.keep {
-            Some(keep) => lanes.mul(of(keep), p),
-            None => p,
-        };
-        let m = lanes.add(lanes.mul(of(self.beta1), m), lanes.mul(of(self.rest1), g));
-        let square = lanes.mul(lanes.mul(of(self.rest2), g), g);
-        let v = lanes.add(lanes.mul(of(self.beta2), v), square);
-        let root = lanes.add(lanes.mul(lanes.sqrt(v), of(self.scale)), of(self.epsilon));
-        (lanes.sub(p, lanes.div(lanes.mul(of(self.step), m), root)), [m, v])
     }
 }

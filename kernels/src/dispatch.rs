@@ -192,4 +192,6 @@ macro_rules! dispatch {
     };
 }
 
-dispatch!(f32 f64);
+dispatch!(f32);
+#[cfg(feature = "f64")]
+dispatch!(f64);

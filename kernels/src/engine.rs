@@ -265,7 +265,7 @@ impl<E: Element> Job<E> for Again<'_, '_, '_, E> {
     }
 }
 
-/// An element type with kernels: `f32`, `f64`. They are compiled with this crate, once, and not
+/// An element type with kernels: `f32`, and with the feature of its name `f64`. They are compiled with this crate, once, and not
 /// again with every crate that calls an engine.
 pub trait Supported: Dispatch {
     /// Does the work on the unit of the token.
@@ -295,7 +295,9 @@ macro_rules! supported {
     };
 }
 
-supported!(f32 f64);
+supported!(f32);
+#[cfg(feature = "f64")]
+supported!(f64);
 
 fn source<E: Element>(view: MatRef<'_, E>) -> Source<E> {
     Source { ptr: view.as_slice().as_ptr(), row: view.row_stride(), col: view.col_stride() }

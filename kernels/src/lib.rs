@@ -14,9 +14,14 @@
 //! → `pack` → `microkernel` → `elementwise` (activations)
 //!
 //! # Features
-//! - `std` (default): run-time detection of the instruction set, an engine that owns its scratch memory, threads.
-//! - `activations` (with `std`): sigmoid, tanh, GELU and SiLU, which a microcontroller may have no room for.
-//! - `threads` (with `std`): executors ([`Executor`]), also without an operating system.
+//! - `std` (default): run-time detection of the instruction set, an engine that owns its scratch memory, threads;
+//!   and all of the following five.
+//! - `activations`: sigmoid, tanh, GELU and SiLU, which a microcontroller may have no room for.
+//! - `f64`: engines for `f64` ([`Supported`]).
+//! - `optimizers`: Adam and AdamW ([`trine_core::Rule`]).
+//! - `packing`: kernels that copy operands into scratch memory where many tiles read the same part. Without, large
+//!   products are slower on a vector unit. With one lane nothing is ever copied.
+//! - `threads`: executors ([`Executor`]), also without an operating system.
 //! - `rayon`: rayon's threads in place of the engine's own.
 //! - `gemm`: the same layer on the `gemm` crate, as a peer and an oracle.
 //!

@@ -371,8 +371,8 @@ fn each<const MR: usize, const NRV: usize>(mut f: impl FnMut(usize, usize)) {
 pub struct Variants<V: 'static, E: 'static> {
     /// For A by columns and by rows, the whole one and the one with a partial vector.
     pub plain: [[Microkernel<V, E>; 2]; 2],
-    /// None in tiles for few rows, which have nobody to copy for, and on a machine with one lane,
-    /// where nothing is copied.
+    /// None in tiles for few rows, which have nobody to copy for, on a machine with one lane, where nothing is
+    /// copied, and without the feature `packing`.
     pub copying: Option<Copying<V, E>>,
 }
 
@@ -430,14 +430,18 @@ macro_rules! table {
     };
     (@copying few, $mr:literal, $nrv:literal) => { None };
     (@copying lanes, $mr:literal, $nrv:literal) => {
-        Some(Copying {
-            by_columns: [
-                tile::<V, E, $mr, $nrv, false, false, COPY_A>,
-                tile::<V, E, $mr, $nrv, false, false, COPY_B>,
-                tile::<V, E, $mr, $nrv, false, false, { COPY_A | COPY_B }>,
-            ],
-            by_rows: tile::<V, E, $mr, $nrv, false, true, COPY_B>,
-        })
+        if cfg!(feature = "packing") {
+            Some(Copying {
+                by_columns: [
+                    tile::<V, E, $mr, $nrv, false, false, COPY_A>,
+                    tile::<V, E, $mr, $nrv, false, false, COPY_B>,
+                    tile::<V, E, $mr, $nrv, false, false, { COPY_A | COPY_B }>,
+                ],
+                by_rows: tile::<V, E, $mr, $nrv, false, true, COPY_B>,
+            })
+        } else {
+            None
+        }
     };
 }
 

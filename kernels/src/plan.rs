@@ -29,8 +29,8 @@ pub struct Blocking {
     pub thresholds: Thresholds,
 }
 
-/// When operands go through scratch memory, copied by the first tiles that read them. What a kernel cannot
-/// read as it is, is always packed beforehand.
+/// When operands go through scratch memory, copied by the first tiles that read them: nowhere without the feature
+/// `packing`. What a kernel cannot read as it is, is always packed beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     /// Where it pays.
@@ -224,7 +224,7 @@ impl Access {
     const fn new(packed: bool, copied: bool) -> Self {
         if packed {
             Access::Packed
-        } else if copied {
+        } else if cfg!(feature = "packing") && copied {
             Access::Copied
         } else {
             Access::Direct

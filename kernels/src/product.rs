@@ -84,13 +84,16 @@ impl<E: Element> Parts<E> {
     /// As for [`product`]; nobody else computes this part, and the scratch memory is what
     /// [`Planned::scratch`] says of the whole.
     pub unsafe fn run<V: Kernels<E>>(self, v: V, i: usize, blocking: Blocking, scratch: (*mut E, usize)) {
-        let p = self.whole;
-        // Who writes long sums reads more than it writes; a B by columns costs most to read.
-        let weight = if p.b.col != 1 { (4, 1) } else { (1, 1 + 256 / p.k.max(1)) };
-        // Tiles of rows are as equal as can be, whatever their number.
-        let unit = ((Tile::of(V::ISA, E::BYTES).mr / 4).max(1), V::LANES);
-        let part = Cuts { size: (p.m, p.n), unit, weight }.part(i, self.number);
-        let p = p.rows(part.rows.0, part.rows.1).cols(part.cols.0, part.cols.1);
+        let mut p = self.whole;
+        // Without threads nothing of this is compiled.
+        if cfg!(feature = "threads") {
+            // Who writes long sums reads more than it writes; a B by columns costs most to read.
+            let weight = if p.b.col != 1 { (4, 1) } else { (1, 1 + 256 / p.k.max(1)) };
+            // Tiles of rows are as equal as can be, whatever their number.
+            let unit = ((Tile::of(V::ISA, E::BYTES).mr / 4).max(1), V::LANES);
+            let part = Cuts { size: (p.m, p.n), unit, weight }.part(i, self.number);
+            p = p.rows(part.rows.0, part.rows.1).cols(part.cols.0, part.cols.1);
+        }
         // SAFETY: a part of the output that no other thread writes, and scratch memory of this thread's own.
         unsafe { gemm(v, p, blocking, scratch) };
     }

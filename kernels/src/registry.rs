@@ -31,7 +31,12 @@ impl fmt::Display for Kernel {
 
 /// All microkernels, of all instruction sets, whether or not this machine has them.
 pub fn registry() -> impl Iterator<Item = Kernel> {
-    Isa::ALL.into_iter().flat_map(|isa| kernels::<f32>(isa).chain(kernels::<f64>(isa)))
+    Isa::ALL.into_iter().flat_map(|isa| {
+        let singles = kernels::<f32>(isa);
+        #[cfg(feature = "f64")]
+        let singles = singles.chain(kernels::<f64>(isa));
+        singles
+    })
 }
 
 fn kernels<E: Dispatch>(isa: Isa) -> impl Iterator<Item = Kernel> {

@@ -3,6 +3,7 @@
 //!
 //! A sum of K products computed in any order is off by at most about K·u·Σ|a·b| (N. Higham 2002,
 //! §3.1), u half the distance from 1 to the next number, and Σ|a·b| ≤ ‖a‖·‖b‖.
+#![cfg(not(target_family = "wasm"))]
 
 use trine_core::{Activation, Element, Fused, MatRef, Reference, Write};
 use trine_kernels::{GemmCrate, Supported};

@@ -1,6 +1,6 @@
 // The module in Node.js: the training has the hash of `trine train` where products are rounded, and the
-// engine is held against naive loops. `node test/node.mjs [hash [--once]]`; once: without
-// a second training and without measuring.
+// engine is held against the reference and against naive loops. `node test/node.mjs [hash [--once] [--portable]]`;
+// once: without a second training and without measuring; portable: a module that was built so.
 import { readFile } from 'node:fs/promises';
 import { DEFAULTS, Trainer, WIDTHS } from '../www/trainer.js';
 
@@ -64,29 +64,40 @@ function timed(op, naive) {
     return best;
 }
 
+const LAYERS = [[16, 64, 10], [64, 64, 128], [64, 128, 64], [37, 53, 41], [64, 256, 256], [256, 256, 256]];
+
+function bits() {
+    for (const [n, d, m] of LAYERS) {
+        trainer.setLayer(n, d, m);
+        trainer.checkLayer();
+    }
+    check(`wasm in Node.js: ${LAYERS.length} layers have the bits of the reference`, true);
+}
+
 function speed() {
     console.log('speed in Node.js, GFLOP/s; in brackets how many times as fast as naive loops compiled alike');
     console.log('n×d×m           forward          ∇X               ∇W, ∇b');
-    for (const [n, d, m] of [[16, 64, 10], [64, 64, 128], [64, 128, 64], [37, 53, 41], [64, 256, 256], [256, 256, 256]]) {
+    for (const [n, d, m] of LAYERS) {
         trainer.setLayer(n, d, m);
-        trainer.checkLayer();
         const cells = [0, 1, 2].map((op) => {
             const [ours, naive] = [timed(op, false), timed(op, true)];
             return `${((2 * n * d * m) / ours / 1e6).toFixed(1)} (${(naive / ours).toFixed(2)}×)`.padEnd(17);
         });
         console.log(`${`${n}×${d}×${m}`.padEnd(15)} ${cells.join('')}`);
     }
-    check('wasm in Node.js: the layers that were timed have the bits of the reference', true);
 }
 
 const hash = training();
 const [expected, ...options] = process.argv.slice(2);
 const once = options.includes('--once');
+const engine = options.includes('--portable') ? 'portable' : 'simd128';
+check(`wasm in Node.js: the engine is ${trainer.engine}`, trainer.engine === engine);
 if (!once) check('wasm in Node.js: trained again, the same weights', training() === hash);
 if (expected) check(`wasm in Node.js: the weights are those of an engine on the CPU, ${expected}`, hash === expected);
 fails('a batch of 0', () => trainer.start({ ...DEFAULTS, batch: 0 }), 'batch');
 fails('a batch of 257', () => trainer.start({ ...DEFAULTS, batch: 257 }), 'batch');
 fails('a learning rate that is not a number', () => trainer.setLearningRate(NaN), 'lr');
 fails('a layer without columns', () => trainer.setLayer(4, 4, 0), 'sides');
+bits();
 if (!once) speed();
 process.exitCode = failures ? 1 : 0;

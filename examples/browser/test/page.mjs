@@ -56,7 +56,8 @@ const picture = async (name) => pictures && page.screenshot({ path: join(picture
 try {
     await page.goto(address);
     await page.waitForFunction(() => document.body.dataset.engine, null, patience);
-    check(`the engine is ${await page.evaluate(() => document.body.dataset.engine)}`, true);
+    const engine = await page.evaluate(() => document.body.dataset.engine);
+    check(`the engine is ${engine}`, engine === 'simd128');
     const before = await text('hash');
 
     // A step by hand.

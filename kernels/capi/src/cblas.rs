@@ -1,4 +1,5 @@
-//! `cblas_sgemm` and `cblas_dgemm`, so that a program linked with a BLAS can have these two from here.
+//! `cblas_sgemm` and `cblas_dgemm`, so that a program linked with a BLAS can have these two from here; also under
+//! the names that they have where integers are 64 bits long (`cblas_sgemm_64`, `cblas_sgemm64_`).
 //!
 //! ```text
 //!     C = alpha·op(A)·op(B) + beta·C        op(A) M×K   op(B) K×N   C M×N
@@ -17,7 +18,7 @@
 //!
 //! The instruction set is that of `TRINE_ISA`, else the best; the number of threads that of `TRINE_THREADS`, else
 //! one. All callers share these threads; who comes while they are busy works alone. Each calling thread has an
-//! engine, whose scratch memory stays until the thread ends. Integers are `int`. A wrong argument is named on
+//! engine, whose scratch memory stays until the thread ends. A wrong argument is named on
 //! standard error, as the reference implementation does, and nothing is written; where that one ends the program,
 //! this one returns. What cannot be told to a caller (a wrong variable, no memory) ends the program.
 
@@ -43,15 +44,15 @@ const CONJ_TRANS: c_int = 113;
 struct Call<E> {
     layout: c_int,
     trans: [c_int; 2],
-    sides: [c_int; 3],
+    sides: [i64; 3],
     alpha: E,
     a: *const E,
-    lda: c_int,
+    lda: i64,
     b: *const E,
-    ldb: c_int,
+    ldb: i64,
     beta: E,
     c: *mut E,
-    ldc: c_int,
+    ldc: i64,
 }
 
 /// A wrong argument: its number, its name and what is wrong with it.
@@ -124,7 +125,7 @@ impl<E: Supported> Call<E> {
 /// pointer or its leading dimension.
 fn view(
     (number, name, is_null): (u8, &'static str, bool),
-    (ld_number, ld_name, ld): (u8, &'static str, c_int),
+    (ld_number, ld_name, ld): (u8, &'static str, i64),
     (rows, cols): (usize, usize),
     by_rows: bool,
 ) -> Result<(usize, usize), Wrong> {
@@ -262,58 +263,45 @@ unsafe fn gemm<E: Supported>(routine: &str, call: Call<E>) {
     }
 }
 
-/// `C = alpha·op(A)·op(B) + beta·C`, single precision.
-///
-/// # Safety
-/// The matrices are as the arguments say, and C shares no element with A or B.
-#[allow(clippy::too_many_arguments, reason = "the signature is BLAS's")]
-// SAFETY: the one definition of this symbol, with the type that cblas.h gives it.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cblas_sgemm(
-    layout: c_int,
-    trans_a: c_int,
-    trans_b: c_int,
-    m: c_int,
-    n: c_int,
-    k: c_int,
-    alpha: f32,
-    a: *const f32,
-    lda: c_int,
-    b: *const f32,
-    ldb: c_int,
-    beta: f32,
-    c: *mut f32,
-    ldc: c_int,
-) {
-    let (trans, sides) = ([trans_a, trans_b], [m, n, k]);
-    // SAFETY: the contract is the same.
-    unsafe { gemm("cblas_sgemm", Call { layout, trans, sides, alpha, a, lda, b, ldb, beta, c, ldc }) }
+/// The functions themselves: a name, an element type, the type of sides and leading dimensions.
+macro_rules! gemm {
+    ($($name:ident: $e:ty, $int:ty, $doc:literal;)*) => {
+        $(#[doc = $doc]
+        ///
+        /// # Safety
+        /// The matrices are as the arguments say, and C shares no element with A or B.
+        #[allow(clippy::too_many_arguments, reason = "the signature is BLAS's")]
+        // SAFETY: the one definition of this symbol, with the type that cblas.h gives it.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(
+            layout: c_int,
+            trans_a: c_int,
+            trans_b: c_int,
+            m: $int,
+            n: $int,
+            k: $int,
+            alpha: $e,
+            a: *const $e,
+            lda: $int,
+            b: *const $e,
+            ldb: $int,
+            beta: $e,
+            c: *mut $e,
+            ldc: $int,
+        ) {
+            let (trans, sides) = ([trans_a, trans_b], [m, n, k].map(i64::from));
+            let [lda, ldb, ldc] = [lda, ldb, ldc].map(i64::from);
+            // SAFETY: the contract is the same.
+            unsafe { gemm(stringify!($name), Call { layout, trans, sides, alpha, a, lda, b, ldb, beta, c, ldc }) }
+        })*
+    };
 }
 
-/// `C = alpha·op(A)·op(B) + beta·C`, double precision.
-///
-/// # Safety
-/// As for [`cblas_sgemm`].
-#[allow(clippy::too_many_arguments, reason = "the signature is BLAS's")]
-// SAFETY: the one definition of this symbol, with the type that cblas.h gives it.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cblas_dgemm(
-    layout: c_int,
-    trans_a: c_int,
-    trans_b: c_int,
-    m: c_int,
-    n: c_int,
-    k: c_int,
-    alpha: f64,
-    a: *const f64,
-    lda: c_int,
-    b: *const f64,
-    ldb: c_int,
-    beta: f64,
-    c: *mut f64,
-    ldc: c_int,
-) {
-    let (trans, sides) = ([trans_a, trans_b], [m, n, k]);
-    // SAFETY: the contract is the same.
-    unsafe { gemm("cblas_dgemm", Call { layout, trans, sides, alpha, a, lda, b, ldb, beta, c, ldc }) }
+gemm! {
+    cblas_sgemm: f32, c_int, "`C = alpha·op(A)·op(B) + beta·C`, single precision.";
+    cblas_dgemm: f64, c_int, "`C = alpha·op(A)·op(B) + beta·C`, double precision.";
+    cblas_sgemm_64: f32, i64, "`cblas_sgemm` with 64-bit integers, as the reference implementation and MKL call it.";
+    cblas_dgemm_64: f64, i64, "`cblas_dgemm` with 64-bit integers, as the reference implementation and MKL call it.";
+    cblas_sgemm64_: f32, i64, "`cblas_sgemm` with 64-bit integers, as OpenBLAS and numpy call it.";
+    cblas_dgemm64_: f64, i64, "`cblas_dgemm` with 64-bit integers, as OpenBLAS and numpy call it.";
 }

@@ -6,7 +6,7 @@
 //!     operand   matrices at pointers, and all that is checked of them
 //!     engine    the opaque handle, on memory of its own or of the caller's
 //!     layer     forward, backward, step, gemm, each for f32 and f64
-//!     cblas     the two functions of BLAS that stand underneath everything (feature `cblas`)
+//!     cblas     the two functions of BLAS that stand underneath everything (feature `cblas`), for both widths of integers
 //! ```
 #![allow(non_camel_case_types, reason = "the names are those of the C header")]
 
@@ -43,5 +43,7 @@ mod tests {
     fn the_version_is_the_package_s() {
         let parts = [TRINE_VERSION_MAJOR, TRINE_VERSION_MINOR, TRINE_VERSION_PATCH].map(|n| n.to_string());
         assert_eq!(parts.join("."), env!("CARGO_PKG_VERSION"));
+        let pc = include_str!("../trine.pc").lines().find_map(|line| line.strip_prefix("Version: "));
+        assert_eq!(pc, Some(env!("CARGO_PKG_VERSION")), "trine.pc");
     }
 }

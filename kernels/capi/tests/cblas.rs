@@ -1,50 +1,80 @@
-//! `cblas_sgemm` and `cblas_dgemm` with the cases of the reference implementation's test programs (sizes, scalars,
+//! `cblas_sgemm` and `cblas_dgemm`, under all their names, with the cases of the reference implementation's test programs (sizes, scalars,
 //! orders, transposes, wrong arguments), and more: every bit in the defined order, nothing between the
 //! elements of C, no element of C read for beta = 0.
 
 use core::ffi::c_int;
 use std::process::Command;
 
-use trine::cblas::{cblas_dgemm, cblas_sgemm};
+use trine::cblas::{
+    cblas_dgemm, cblas_dgemm_64, cblas_dgemm64_, cblas_sgemm, cblas_sgemm_64, cblas_sgemm64_,
+};
 use trine_core::{Fused, LinearKernels, MatMut, MatRef, Reference, Rng, Rounding, Unfused, Write};
 use trine_kernels::{Isa, Supported};
 
 const LAYOUTS: [c_int; 2] = [101, 102];
 const TRANS: [c_int; 3] = [111, 112, 113];
 
+/// Of the three names of a function.
+#[derive(Clone, Copy, Debug)]
+enum Name {
+    Plain,
+    /// With `_64`.
+    Reference,
+    /// With `64_`.
+    OpenBlas,
+}
+
+const NAMES: [Name; 3] = [Name::Plain, Name::Reference, Name::OpenBlas];
+
 /// The arguments that are not pointers.
 #[derive(Clone, Copy, Debug)]
 struct Case<E> {
+    name: Name,
     layout: c_int,
     trans: [c_int; 2],
-    sides: [c_int; 3],
+    sides: [i64; 3],
     alpha: E,
     beta: E,
     /// Beyond the least of lda, ldb, ldc.
-    gap: c_int,
+    gap: usize,
 }
 
 trait Gemm: Supported {
-    unsafe fn call(case: &Case<Self>, operands: (&[Self], c_int, &[Self], c_int, *mut Self, c_int));
+    unsafe fn call(case: &Case<Self>, operands: (&[Self], &[Self], *mut Self), ld: [i64; 3]);
 }
 
 macro_rules! gemm {
-    ($($e:ident $function:ident)*) => {
+    ($($e:ident $plain:ident $reference:ident $open_blas:ident)*) => {
         $(impl Gemm for $e {
-            unsafe fn call(case: &Case<$e>, (a, lda, b, ldb, c, ldc): (&[$e], c_int, &[$e], c_int, *mut $e, c_int)) {
-                let ([ta, tb], [m, n, k]) = (case.trans, case.sides);
+            unsafe fn call(case: &Case<$e>, (a, b, c): (&[$e], &[$e], *mut $e), ld: [i64; 3]) {
+                let Case { name, layout, trans: [ta, tb], alpha, beta, .. } = *case;
+                let (a, b) = (a.as_ptr(), b.as_ptr());
                 // SAFETY: the contract is the same.
                 unsafe {
-                    $function(
-                        case.layout, ta, tb, m, n, k, case.alpha, a.as_ptr(), lda, b.as_ptr(), ldb, case.beta, c, ldc,
-                    );
+                    let long = match name {
+                        Name::Plain => {
+                            let ([m, n, k], [lda, ldb, ldc]) = (case.sides.map(int), ld.map(int));
+                            return $plain(layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+                        }
+                        Name::Reference => $reference,
+                        Name::OpenBlas => $open_blas,
+                    };
+                    let ([m, n, k], [lda, ldb, ldc]) = (case.sides, ld);
+                    long(layout, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
                 }
             }
         })*
     };
 }
 
-gemm!(f32 cblas_sgemm f64 cblas_dgemm);
+gemm! {
+    f32 cblas_sgemm cblas_sgemm_64 cblas_sgemm64_
+    f64 cblas_dgemm cblas_dgemm_64 cblas_dgemm64_
+}
+
+fn int(x: i64) -> c_int {
+    c_int::try_from(x).expect("an int")
+}
 
 /// Rows and columns of op(X) in memory as it lies: elements, leading dimension, strides of op(X).
 struct Place {
@@ -95,7 +125,7 @@ fn expected<E: Supported>(
 
 fn try_case<E: Gemm>(case: &Case<E>, rng: &mut Rng) {
     let [m, n, k] = case.sides.map(|side| side as usize);
-    let (by_rows, gap) = (case.layout == 101, case.gap as usize);
+    let (by_rows, gap) = (case.layout == 101, case.gap);
     let turned = case.trans.map(|trans| trans != 111);
     let (at_a, at_b) = (place(by_rows != turned[0], (m, k), gap), place(by_rows != turned[1], (k, n), gap));
     let at_c = place(by_rows, (m, n), gap);
@@ -118,9 +148,9 @@ fn try_case<E: Gemm>(case: &Case<E>, rng: &mut Rng) {
         |data, at: &Place, rows, cols| MatRef::with_strides(data, rows, cols, at.row, at.col).expect("fits");
     let isa: Isa = std::env::var("TRINE_ISA").map_or(Isa::best(), |name| name.parse().expect("a name"));
     expected(case, &mut right, &at_c, view(&a, &at_a, m, k), view(&b, &at_b, k, n), isa);
-    let ld = |at: &Place| at.ld as c_int;
+    let ld = [at_a.ld, at_b.ld, at_c.ld].map(|ld| ld as i64);
     // SAFETY: operands as the arguments say.
-    unsafe { E::call(case, (&a, ld(&at_a), &b, ld(&at_b), c.as_mut_ptr(), ld(&at_c))) };
+    unsafe { E::call(case, (&a, &b, c.as_mut_ptr()), ld) };
     for (i, (found, right)) in c.iter().zip(&right).enumerate() {
         assert_eq!(found.bits(), right.bits(), "element {i} is {found:?}, expected {right:?}: {case:?}");
     }
@@ -141,7 +171,8 @@ fn table<E: Gemm>() {
                     for beta in [0.0, 1.0, 1.3] {
                         let (alpha, beta) = (number(alpha), number(beta));
                         let (trans, sides) = ([ta, tb], [m, n, k]);
-                        try_case(&Case { layout, trans, sides, alpha, beta, gap: 1 + (cases % 2) }, &mut rng);
+                        let (name, gap) = (NAMES[cases % 3], 1 + cases % 2);
+                        try_case(&Case { name, layout, trans, sides, alpha, beta, gap }, &mut rng);
                         cases += 1;
                     }
                 }
@@ -165,15 +196,14 @@ fn the_reference_s_cases_in_double_precision() {
 #[test]
 fn larger_ones() {
     let mut rng = Rng::new(6);
-    for layout in LAYOUTS {
+    for (name, layout) in NAMES.iter().flat_map(|&name| LAYOUTS.map(|layout| (name, layout))) {
         for trans in [[111, 111], [112, 111], [111, 112], [112, 113]] {
             for sides in [[70, 90, 600], [1, 300, 600], [300, 1, 513], [33, 34, 1030]] {
                 for (alpha, beta) in [(1.0, 0.0), (-0.7, 1.3), (1.0, 1.0), (0.3, -1.0)] {
-                    try_case(
-                        &Case { layout, trans, sides, alpha: alpha as f32, beta: beta as f32, gap: 0 },
-                        &mut rng,
-                    );
-                    try_case(&Case { layout, trans, sides, alpha, beta, gap: 3 }, &mut rng);
+                    let single = (alpha as f32, beta as f32);
+                    let case = Case { name, layout, trans, sides, alpha: single.0, beta: single.1, gap: 0 };
+                    try_case(&case, &mut rng);
+                    try_case(&Case { name, layout, trans, sides, alpha, beta, gap: 3 }, &mut rng);
                 }
             }
         }
@@ -188,44 +218,51 @@ fn many_threads_may_call() {
             scope.spawn(move || {
                 let mut rng = Rng::new(seed);
                 for sides in [[35, 20, 9], [120, 110, 100], [5, 600, 5]] {
-                    let (layout, trans) = (101, [111, 112]);
-                    try_case(&Case { layout, trans, sides, alpha: 0.7f32, beta: 1.3, gap: 1 }, &mut rng);
+                    let (name, layout, trans) = (Name::Plain, 101, [111, 112]);
+                    try_case(
+                        &Case { name, layout, trans, sides, alpha: 0.7f32, beta: 1.3, gap: 1 },
+                        &mut rng,
+                    );
                 }
             });
         }
     });
 }
 
-/// Layout, transposes, sides, leading dimensions; the number of the one that is wrong.
-type Wrong = (c_int, [c_int; 2], [c_int; 3], [c_int; 3], u8);
+/// Name, layout, transposes, sides, leading dimensions; the number of the one that is wrong.
+type Wrong = (Name, c_int, [c_int; 2], [i64; 3], [i64; 3], u8);
 
-/// The wrong arguments of the reference's tests, by the number of the argument that is named. The message is
-/// on standard error: each is made in a process of its own (this test, with a variable).
-const WRONG: [Wrong; 14] = [
-    (100, [111, 111], [2, 2, 2], [2, 2, 2], 1),
-    (101, [110, 111], [2, 2, 2], [2, 2, 2], 2),
-    (102, [111, 114], [2, 2, 2], [2, 2, 2], 3),
-    (101, [111, 111], [-1, 0, 0], [1, 1, 1], 4),
-    (102, [111, 112], [0, -1, 0], [1, 1, 1], 5),
-    (101, [112, 111], [0, 0, -1], [1, 1, 1], 6),
-    (101, [111, 111], [0, 0, 2], [1, 1, 1], 9),
-    (102, [111, 111], [2, 0, 0], [1, 1, 2], 9),
-    (101, [112, 111], [2, 0, 0], [1, 1, 1], 9),
-    (101, [111, 111], [0, 2, 0], [1, 1, 2], 11),
-    (102, [111, 112], [0, 2, 0], [1, 1, 1], 11),
-    (101, [111, 111], [0, 2, 0], [1, 2, 1], 14),
-    (102, [111, 111], [2, 0, 0], [2, 1, 1], 14),
-    (101, [111, 111], [0, 0, 0], [1, 1, 0], 14),
+/// The wrong arguments of the reference's tests, by the number of the argument that is named; and sides of which
+/// the lower 32 bits would be right. The message is on standard error: each is made in a process of its own (this
+/// test, with a variable).
+const WRONG: [Wrong; 17] = [
+    (Name::Plain, 100, [111, 111], [2, 2, 2], [2, 2, 2], 1),
+    (Name::Plain, 101, [110, 111], [2, 2, 2], [2, 2, 2], 2),
+    (Name::Plain, 102, [111, 114], [2, 2, 2], [2, 2, 2], 3),
+    (Name::Plain, 101, [111, 111], [-1, 0, 0], [1, 1, 1], 4),
+    (Name::Plain, 102, [111, 112], [0, -1, 0], [1, 1, 1], 5),
+    (Name::Plain, 101, [112, 111], [0, 0, -1], [1, 1, 1], 6),
+    (Name::Plain, 101, [111, 111], [0, 0, 2], [1, 1, 1], 9),
+    (Name::Plain, 102, [111, 111], [2, 0, 0], [1, 1, 2], 9),
+    (Name::Plain, 101, [112, 111], [2, 0, 0], [1, 1, 1], 9),
+    (Name::Plain, 101, [111, 111], [0, 2, 0], [1, 1, 2], 11),
+    (Name::Plain, 102, [111, 112], [0, 2, 0], [1, 1, 1], 11),
+    (Name::Plain, 101, [111, 111], [0, 2, 0], [1, 2, 1], 14),
+    (Name::Plain, 102, [111, 111], [2, 0, 0], [2, 1, 1], 14),
+    (Name::Plain, 101, [111, 111], [0, 0, 0], [1, 1, 0], 14),
+    (Name::Reference, 102, [111, 111], [1 << 32, 0, 0], [1, 1, 1], 9),
+    (Name::OpenBlas, 101, [111, 111], [0, 1 << 32, 0], [1, 1, 1 << 32], 11),
+    (Name::OpenBlas, 101, [112, 111], [0, 0, -1 << 32], [1, 1, 1], 6),
 ];
 
 #[test]
 fn wrong_arguments_are_named_and_nothing_is_written() {
     if let Ok(which) = std::env::var("TRINE_TEST_WRONG") {
-        let (layout, trans, sides, [lda, ldb, ldc], _) = WRONG[which.parse::<usize>().expect("a number")];
+        let (name, layout, trans, sides, ld, _) = WRONG[which.parse::<usize>().expect("a number")];
         let (a, b, mut c) = ([1f32; 4], [1f32; 4], [5f32; 4]);
-        let case = Case { layout, trans, sides, alpha: 1.0, beta: 0.0, gap: 0 };
+        let case = Case { name, layout, trans, sides, alpha: 1.0, beta: 0.0, gap: 0 };
         // SAFETY: refused before anything is used.
-        unsafe { f32::call(&case, (&a, lda, &b, ldb, c.as_mut_ptr(), ldc)) };
+        unsafe { f32::call(&case, (&a, &b, c.as_mut_ptr()), ld) };
         assert_eq!(c, [5.0; 4]);
         return;
     }
@@ -236,7 +273,12 @@ fn wrong_arguments_are_named_and_nothing_is_written() {
             .output()
             .expect("runs");
         let words = String::from_utf8_lossy(&out.stderr);
-        let expected = format!("Parameter {} to routine cblas_sgemm was incorrect\n", wrong.4);
+        let routine = match wrong.0 {
+            Name::Plain => "cblas_sgemm",
+            Name::Reference => "cblas_sgemm_64",
+            Name::OpenBlas => "cblas_sgemm64_",
+        };
+        let expected = format!("Parameter {} to routine {routine} was incorrect\n", wrong.5);
         assert!(out.status.success() && words.contains(&expected), "{wrong:?}: {words}");
     }
 }
@@ -244,7 +286,10 @@ fn wrong_arguments_are_named_and_nothing_is_written() {
 /// A null pointer is only wrong where something would be there.
 #[test]
 fn nothing_may_be_null() {
-    let case = Case { layout: 101, trans: [111, 111], sides: [0, 3, 2], alpha: 1f64, beta: 0.0, gap: 0 };
-    // SAFETY: no element is there.
-    unsafe { f64::call(&case, (&[], 2, &[], 3, core::ptr::null_mut(), 3)) };
+    for name in NAMES {
+        let case =
+            Case { name, layout: 101, trans: [111, 111], sides: [0, 3, 2], alpha: 1f64, beta: 0.0, gap: 0 };
+        // SAFETY: no element is there.
+        unsafe { f64::call(&case, (&[], &[], core::ptr::null_mut()), [2, 3, 3]) };
+    }
 }

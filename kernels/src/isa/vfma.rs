@@ -14,7 +14,8 @@
 //! instructions of the loop. A load of several registers is one instruction: what is contiguous along k is
 //! loaded two values at a time, what is contiguous across it four.
 //!
-//! Edges: where k is the contiguous direction, the last row or column stands for those that are missing,
+//! One call computes as many microtiles beside each other as there are whole ones: only the pointers into B and C
+//! move. Edges: where k is the contiguous direction, the last row or column stands for those that are missing,
 //! and their sums are not used. Whatever else there may be goes four sums at a time.
 
 use core::arch::asm;
@@ -28,7 +29,7 @@ use crate::scalar::{Ending, Part, SIDE, Sums, end};
 /// What the sums begin with.
 static ZEROS: Sums<f32> = [[0.0; SIDE]; SIDE];
 
-/// A microtile as its kernel sees it: all strides in bytes.
+/// A microtile as its kernel sees it, the first of some beside each other: all strides in bytes.
 #[repr(C)]
 struct Tile {
     zeros: &'static Sums<f32>,
@@ -46,6 +47,8 @@ struct Tile {
     b: [*const f32; SIDE],
     a_col: usize,
     b_row: usize,
+    /// From where the kernel has read B to, to where the next microtile begins.
+    b_next: usize,
 }
 
 /// Multiply-adds of one column of A and one row of B, 2 or 4 columns: the numbers of the registers.
@@ -110,22 +113,27 @@ macro_rules! end_of_row {
     };
 }
 
-/// A kernel for 4 rows and 2 or 4 columns: what loads its pointers, what loads two values of k and what
-/// loads one, the registers of A and B for the first and for the second of two. Its pointers are p0 to p7.
+/// A kernel for 4 rows and 2 or 4 columns: what loads its pointers into B, and into A; what loads two values of k and
+/// what loads one; the pointers into B that go on; the registers of A and B for the first and for the second of two.
+/// Its pointers are p0 to p7, those into B none of the first four.
 macro_rules! kernel {
-    ($name:ident, $cols:tt, [$($begin:literal),*], [$($two:literal),*], [$($one:literal),*],
-        [$a0:tt $b0:tt], [$a1:tt $b1:tt]) => {
+    ($name:ident, $cols:tt, [$($begin_b:literal),*], [$($begin_a:literal),*], [$($two:literal),*], [$($one:literal),*],
+        [$($next:literal),*], [$a0:tt $b0:tt], [$a1:tt $b1:tt]) => {
         /// # Safety
-        /// Of A and B `len` values of k can be read, of the initial values 4 rows, and as many rows of C written.
+        /// For `count` microtiles beside each other, which is not 0: of A and B `len` values of k can be read, of the
+        /// initial values 4 rows, and as many rows of C written.
         #[inline(never)]
-        unsafe fn $name(tile: &Tile) {
-            // SAFETY: reads and writes what the caller says; every register it changes is named.
+        unsafe fn $name(tile: &mut Tile, count: usize) {
+            // SAFETY: reads and writes what the caller says, and the fields of the tile; every register it changes is
+            // named.
             unsafe {
                 asm!(
+                    $($begin_b,)*
+                    "1:",
                     "ldr {len}, [{t}, {zeros}]",
                     "vldmia {len}, {{s0-s15}}",
                     "ldr {len}, [{t}, {length}]",
-                    $($begin,)*
+                    $($begin_a,)*
                     "subs {len}, {len}, #2",
                     "blt 3f",
                     "2:",
@@ -141,10 +149,16 @@ macro_rules! kernel {
                     $($one,)*
                     step!($cols, [16 17 18 19] [24 25 26 27]),
                     "4:",
+                    "ldr {len}, [{t}, {b_next}]",
+                    $($next,)*
                     "ldrd {p0}, {p1}, [{t}, {c}]",
+                    "add {len}, {p0}, #16",
+                    "str {len}, [{t}, {c}]",
                     "ldrd {p2}, {p3}, [{t}, {initial}]",
                     "cmp {p2}, #0",
                     "beq 5f",
+                    "add {len}, {p2}, #16",
+                    "str {len}, [{t}, {initial}]",
                     "vldr s31, [{t}, {alpha}]",
                     end_of_row!($cols, added [0 1 2 3]),
                     end_of_row!($cols, added [4 5 6 7]),
@@ -157,13 +171,16 @@ macro_rules! kernel {
                     end_of_row!($cols, plain [8 9 10 11]),
                     end_of_row!($cols, plain [12 13 14 15]),
                     "6:",
+                    "subs {count}, {count}, #1",
+                    "bne 1b",
                     "/* {p4} {p5} {p6} {p7} {a} {b} {strides} */",
-                    t = in(reg) tile, len = out(reg) _, p0 = out(reg) _, p1 = out(reg) _, p2 = out(reg) _,
+                    t = in(reg) tile, count = inout(reg) count => _, len = out(reg) _, p0 = out(reg) _, p1 = out(reg) _, p2 = out(reg) _,
                     p3 = out(reg) _, p4 = out(reg) _, p5 = out(reg) _, p6 = out(reg) _, p7 = out(reg) _,
                     zeros = const offset_of!(Tile, zeros), length = const offset_of!(Tile, len),
                     c = const offset_of!(Tile, c), initial = const offset_of!(Tile, initial),
                     alpha = const offset_of!(Tile, alpha), a = const offset_of!(Tile, a),
                     b = const offset_of!(Tile, b), strides = const offset_of!(Tile, a_col),
+                    b_next = const offset_of!(Tile, b_next),
                     out("s0") _, out("s1") _, out("s2") _, out("s3") _, out("s4") _, out("s5") _,
                     out("s6") _, out("s7") _, out("s8") _, out("s9") _, out("s10") _, out("s11") _,
                     out("s12") _, out("s13") _, out("s14") _, out("s15") _, out("s16") _, out("s17") _,
@@ -180,11 +197,12 @@ macro_rules! kernel {
 macro_rules! rows_rows {
     ($name:ident, $cols:tt, $first:literal, $second:literal) => {
         kernel!($name, $cols,
-            ["ldrd {p0}, {p1}, [{t}, {a}]", "ldrd {p2}, {p3}, [{t}, {a} + 8]", "ldr {p4}, [{t}, {b}]",
-             "ldr {p5}, [{t}, {strides} + 4]"],
+            ["ldr {p4}, [{t}, {b}]", "ldr {p5}, [{t}, {strides} + 4]"],
+            ["ldrd {p0}, {p1}, [{t}, {a}]", "ldrd {p2}, {p3}, [{t}, {a} + 8]"],
             ["vldmia {p0}!, {{s16, s17}}", "vldmia {p1}!, {{s18, s19}}", "vldmia {p2}!, {{s20, s21}}",
              "vldmia {p3}!, {{s22, s23}}", $first, "add {p4}, {p5}", $second, "add {p4}, {p5}"],
             ["vldr s16, [{p0}]", "vldr s17, [{p1}]", "vldr s18, [{p2}]", "vldr s19, [{p3}]", $first],
+            ["add {p4}, {len}"],
             [[16 18 20 22] [24 25 26 27]], [[17 19 21 23] [28 29 30 31]]);
     };
 }
@@ -195,10 +213,12 @@ rows_rows!(rows_rows_2, 2, "vldmia {p4}, {{s24, s25}}", "vldmia {p4}, {{s28, s29
 macro_rules! columns_rows {
     ($name:ident, $cols:tt, $first:literal, $second:literal) => {
         kernel!($name, $cols,
-            ["ldr {p0}, [{t}, {a}]", "ldr {p4}, [{t}, {b}]", "ldrd {p1}, {p5}, [{t}, {strides}]"],
+            ["ldr {p4}, [{t}, {b}]", "ldr {p5}, [{t}, {strides} + 4]"],
+            ["ldr {p0}, [{t}, {a}]", "ldr {p1}, [{t}, {strides}]"],
             ["vldmia {p0}, {{s16-s19}}", "add {p0}, {p1}", "vldmia {p0}, {{s20-s23}}", "add {p0}, {p1}",
              $first, "add {p4}, {p5}", $second, "add {p4}, {p5}"],
             ["vldmia {p0}, {{s16-s19}}", $first],
+            ["add {p4}, {len}"],
             [[16 17 18 19] [24 25 26 27]], [[20 21 22 23] [28 29 30 31]]);
     };
 }
@@ -207,13 +227,14 @@ columns_rows!(columns_rows_2, 2, "vldmia {p4}, {{s24, s25}}", "vldmia {p4}, {{s2
 
 // A's rows and B's columns are contiguous.
 kernel!(rows_columns, 4,
-    ["ldrd {p0}, {p1}, [{t}, {a}]", "ldrd {p2}, {p3}, [{t}, {a} + 8]", "ldrd {p4}, {p5}, [{t}, {b}]",
-     "ldrd {p6}, {p7}, [{t}, {b} + 8]"],
+    ["ldrd {p4}, {p5}, [{t}, {b}]", "ldrd {p6}, {p7}, [{t}, {b} + 8]"],
+    ["ldrd {p0}, {p1}, [{t}, {a}]", "ldrd {p2}, {p3}, [{t}, {a} + 8]"],
     ["vldmia {p0}!, {{s16, s17}}", "vldmia {p1}!, {{s18, s19}}", "vldmia {p2}!, {{s20, s21}}",
      "vldmia {p3}!, {{s22, s23}}", "vldmia {p4}!, {{s24, s25}}", "vldmia {p5}!, {{s26, s27}}",
      "vldmia {p6}!, {{s28, s29}}", "vldmia {p7}!, {{s30, s31}}"],
     ["vldr s16, [{p0}]", "vldr s17, [{p1}]", "vldr s18, [{p2}]", "vldr s19, [{p3}]",
      "vldr s24, [{p4}]", "vldr s25, [{p5}]", "vldr s26, [{p6}]", "vldr s27, [{p7}]"],
+    ["add {p4}, {len}", "add {p5}, {len}", "add {p6}, {len}", "add {p7}, {len}"],
     [[16 18 20 22] [24 26 28 30]], [[17 19 21 23] [25 27 29 31]]);
 
 /// Four sums; the loads of a value of k for each, and of the one for all.
@@ -279,7 +300,7 @@ const fn bytes(stride: usize) -> usize {
 }
 
 /// The kernels for an order of A and B, for 4 columns and for 2.
-type Kernels = [unsafe fn(&Tile); 2];
+type Kernels = [unsafe fn(&mut Tile, usize); 2];
 
 /// Those that there are; a single row or one that has no neighbours goes four sums at a time.
 #[inline(always)]
@@ -311,6 +332,8 @@ impl Tile {
             b: firsts(b.t(), cols),
             a_col: bytes(a.col),
             b_row: bytes(b.row),
+            // What is read two values at a time is passed; a last single one is not.
+            b_next: bytes(SIDE.wrapping_mul(b.col).wrapping_sub((len & !1).wrapping_mul(b.row))),
         }
     }
 
@@ -322,16 +345,6 @@ impl Tile {
             _ => (core::ptr::null(), 0),
         };
         Tile { c: c.ptr, c_row: bytes(c.row), initial, initial_row, alpha, ..self }
-    }
-
-    /// The next four columns.
-    #[inline(always)]
-    fn advance(&mut self, b_col: usize) {
-        self.b = self.b.map(|b| b.wrapping_add(SIDE.wrapping_mul(b_col)));
-        self.c = self.c.wrapping_add(SIDE);
-        if !self.initial.is_null() {
-            self.initial = self.initial.wrapping_add(SIDE);
-        }
     }
 }
 
@@ -357,11 +370,8 @@ pub unsafe fn rows(p: &Problem<f32>, (pc, len): (usize, usize), (i, rows): (usiz
             (rows == SIDE && known, p.c.col == 1 && p.n >= SIDE, kernels(a, p.b, rows))
         {
             let mut tile = Tile::new(&part(0), core::ptr::null_mut()).ending(p.c.at(i, 0), alpha, initial(0));
-            while p.n - j >= SIDE {
-                whole(&tile);
-                tile.advance(p.b.col);
-                j += SIDE;
-            }
+            whole(&mut tile, p.n / SIDE);
+            j = p.n / SIDE * SIDE;
         }
         while j < p.n {
             let (part, mut acc) = (part(j), ZEROS);
@@ -391,7 +401,7 @@ unsafe fn sums(part: &Part<f32>, acc: &mut Sums<f32>) {
         {
             let complete = cols == SIDE || b.col != 1;
             let kernel = if complete { four } else { two };
-            kernel(&Tile::new(part, acc));
+            kernel(&mut Tile::new(part, acc), 1);
             done = if complete { cols } else { 2 };
         }
         for j in done..cols {
