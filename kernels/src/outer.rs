@@ -31,8 +31,8 @@ pub const fn pays(
     bytes: usize,
     thresholds: Thresholds,
 ) -> bool {
-    let large = m.saturating_mul(n).saturating_mul(bytes) > thresholds.outer_bytes;
-    lanes > 1 && k >= 1 && k <= MOST && n >= 2 * lanes && large
+    let short = lanes > 1 && k >= 1 && k <= MOST;
+    short && n >= 2 * lanes && m.saturating_mul(n).saturating_mul(bytes) > thresholds.outer_bytes
 }
 
 /// Whether this is for a problem in its best orientation.
@@ -52,6 +52,7 @@ pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: Blocking) -> bo
 /// # Safety
 /// It [`fits`]; the operands can be accessed as their shapes and strides say; C overlaps nothing else, and no two
 /// of its elements share a place.
+#[inline(never)]
 pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: Blocking) {
     let add = matches!(p.start, Start::Old);
     let bytes = p.m.saturating_mul(p.n).saturating_mul(E::BYTES);

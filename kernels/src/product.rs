@@ -35,15 +35,15 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
     // With one lane everything fits, also what is worth several threads: those cut it first.
     let alone = V::LANES > 1 || team.threads <= 1;
-    if alone && !outer::fits::<V, E>(&oriented, blocking) && direct::fits::<V, E>(&oriented, blocking) {
-        let room = scratch.get::<E>(direct::scratch::<V, E>(&oriented))?;
-        // SAFETY: the contract is the same.
-        unsafe { direct::run(v, &oriented, room) };
-        return Ok(());
-    }
     if team.threads <= 1 && outer::fits::<V, E>(&oriented, blocking) {
         // SAFETY: the contract is the same.
         unsafe { outer::run(v, &oriented, blocking) };
+        return Ok(());
+    }
+    if alone && direct::fits::<V, E>(&oriented, blocking) {
+        let room = scratch.get::<E>(direct::scratch::<V, E>(&oriented))?;
+        // SAFETY: the contract is the same.
+        unsafe { direct::run(v, &oriented, room) };
         return Ok(());
     }
     let planned = Planned::new(v, oriented, blocking);

@@ -83,9 +83,19 @@ pub(crate) enum Scratch<'s> {
     Owned(std::vec::Vec<Line>),
 }
 
+/// More memory. Apart from what most calls do, which is nothing.
+#[cfg(feature = "std")]
+#[cold]
+fn grow(lines: &mut std::vec::Vec<Line>, expected: usize) -> Result<(), Error> {
+    let more = expected - lines.len();
+    lines.try_reserve_exact(more).map_err(|_| Error::TooLarge { operand: "scratch memory" })?;
+    lines.resize(expected, Line::UNINIT);
+    Ok(())
+}
+
 impl Scratch<'_> {
     /// At least `elements` of them, 64-byte aligned.
-    #[inline]
+    #[inline(always)]
     pub fn get<E: Element>(&mut self, elements: usize) -> Result<*mut E, Error> {
         let expected = lines(elements, E::BYTES);
         #[cfg_attr(not(feature = "std"), allow(clippy::infallible_destructuring_match))]
@@ -94,11 +104,7 @@ impl Scratch<'_> {
             #[cfg(feature = "std")]
             Scratch::Owned(lines) => {
                 if lines.len() < expected {
-                    let more = expected - lines.len();
-                    lines
-                        .try_reserve_exact(more)
-                        .map_err(|_| Error::TooLarge { operand: "scratch memory" })?;
-                    lines.resize(expected, Line::UNINIT);
+                    grow(lines, expected)?;
                 }
                 lines
             }
