@@ -56,7 +56,10 @@ pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: Blocking) -> bo
 pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: Blocking) {
     let add = matches!(p.start, Start::Old);
     let bytes = p.m.saturating_mul(p.n).saturating_mul(E::BYTES);
-    let aligned = (p.c.ptr.addr() | (p.c.row * E::BYTES)).is_multiple_of(size_of::<V::V>());
+    // The stride of a single row may be anything.
+    let vectors = p.m == 1 || p.c.row.is_multiple_of(V::LANES);
+    let aligned = p.c.ptr.addr().is_multiple_of(size_of::<V::V>()) && vectors;
+    // Of a part for one thread its own bytes count.
     let past = !add && aligned && bytes >= blocking.thresholds.past_bytes;
     // SAFETY: the contract is the same; K is the length of the sum; the rows of what goes past are aligned.
     unsafe {

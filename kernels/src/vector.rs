@@ -30,7 +30,7 @@ pub trait Vector<E: Element>: Lanes<E> + Send + Sync + 'static {
         unsafe { self.store_at(p, v) }
     }
 
-    /// Waits until what [`store_past`](Self::store_past) has written is in memory.
+    /// Lets no later write of this thread be seen before what [`store_past`](Self::store_past) has written.
     #[inline(always)]
     fn settle(self) {}
 

@@ -209,6 +209,17 @@ fn strides_that_no_element_uses_may_be_anything() {
             engine.matmul(out, row, x.t(), Write::REPLACE).expect("fits");
             assert!(y.iter().all(|&y| y == k as f32), "{isa}: {y:?}");
         }
+        // One row longer than L1, which few products make.
+        const LONG: usize = 20_000;
+        for k in 1..=4 {
+            let (x, w) = (vec![1.0f32; k], vec![1.0f32; k * LONG]);
+            let mut y = vec![f32::NAN; LONG];
+            let row = MatRef::with_strides(&x, 1, k, FAR, 1).expect("one row");
+            let out = MatMut::with_strides(&mut y, 1, LONG, FAR, 1).expect("one row");
+            let w = MatRef::row_major(&w, k, LONG).expect("w");
+            engine.matmul(out, row, w, Write::REPLACE).expect("fits");
+            assert!(y.iter().all(|&y| y == k as f32), "{isa}");
+        }
         // ∇b of a batch of more than one block, and of no columns at all.
         let empty = MatRef::with_strides(&[] as &[f32], K_BLOCK + 9, 0, FAR, FAR).expect("empty");
         let x = vec![1.0f32; K_BLOCK + 9];
@@ -219,19 +230,25 @@ fn strides_that_no_element_uses_may_be_anything() {
 }
 
 /// Sums of one product to four, and of five, which have another way: outputs with and without a partial
-/// vector, in rows that are aligned and rows that are not, past the caches (`Tiny`) and not.
+/// vector, in rows that are aligned (at the beginning of a page) and rows that are not, past the caches (`Tiny`)
+/// and not.
 #[test]
 fn sums_of_few_products_row_after_row() {
     let cases = (1..=5).flat_map(|k| {
-        [(70, 128), (33, 300), (260, 65)].into_iter().flat_map(move |(d, m)| {
+        let shapes = [(70, 128), (40, 32), (33, 48), (33, 300), (260, 65)];
+        shapes.into_iter().flat_map(move |(d, m)| {
             [Blocks::Chosen, Blocks::Tiny].into_iter().flat_map(move |blocks| {
                 let [sum, relu, _] = calls(d, k, m);
                 let plain = Case { blocks, ..Case::plain(Op::Matmul, d, k, m) };
                 let gradient = Case { blocks, bias: true, ..Case::plain(Op::GradParams, k, d, m) };
                 let step =
                     Case { blocks, params_write: Write::ADD.times(-0.5), ..Case::plain(Op::Step, k, d, m) };
-                let padded = ordered(gradient.clone(), &[(Role::Dw, Order::Columns)]);
-                [Case { blocks, ..sum }, Case { blocks, ..relu }, plain, gradient, step, padded]
+                let columns = ordered(gradient.clone(), &[(Role::Dw, Order::Columns)]);
+                let aligned =
+                    [&plain, &gradient].map(|case| Case { memory: Memory::GuardBefore, ..case.clone() });
+                let others =
+                    [Case { blocks, ..sum }, Case { blocks, ..relu }, plain, gradient, step, columns];
+                others.into_iter().chain(aligned)
             })
         })
     });
