@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::Failure;
@@ -56,7 +57,11 @@ pub fn writable<'a>(paths: impl IntoIterator<Item = Option<&'a Path>>) -> Result
             OpenOptions::new().append(true).create(true).open(path).map_err(|error| cannot(&error))?;
         }
         if !exists {
-            fs::remove_file(path).map_err(|error| cannot(&error))?;
+            match fs::remove_file(path) {
+                // Another process of the same training has asked at the same time.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                other => other.map_err(|error| cannot(&error))?,
+            }
         }
     }
     Ok(())
