@@ -2,51 +2,11 @@
 
 mod common;
 
-use common::{Random, Wide};
+use common::{Random, Wide, With};
 use trine_core::loss::{argmax, correct};
-use trine_core::{
-    Backward, Element, Error, Forward, Fused, Gradients, Lanes, LinearKernels, Loss, MatMut, MatRef,
-    Reference, Step, Target, Task, Unfused, Write,
-};
+use trine_core::{Element, Fused, Lanes, Loss, MatMut, MatRef, Reference, Target, Unfused};
 
 const LOSSES: [Loss; 2] = [Loss::MeanSquared, Loss::SoftmaxCrossEntropy];
-
-/// The reference, but with other lanes for elementwise work.
-struct With<L>(L);
-
-impl<E: Element, L: Lanes<E>> LinearKernels<E> for With<L> {
-    fn forward_with(&mut self, forward: Forward<'_, E>) -> Result<(), Error> {
-        Reference(Fused).forward_with(forward)
-    }
-    fn matmul(
-        &mut self,
-        c: MatMut<'_, E>,
-        a: MatRef<'_, E>,
-        b: MatRef<'_, E>,
-        write: Write<E>,
-    ) -> Result<(), Error> {
-        Reference(Fused).matmul(c, a, b, write)
-    }
-    fn grad_params(
-        &mut self,
-        dw: MatMut<'_, E>,
-        db: Option<&mut [E]>,
-        x: MatRef<'_, E>,
-        dz: MatRef<'_, E>,
-        write: Write<E>,
-    ) -> Result<(), Error> {
-        Reference(Fused).grad_params(dw, db, x, dz, write)
-    }
-    fn backward(&mut self, given: Backward<'_, E>, wanted: Gradients<'_, E>) -> Result<(), Error> {
-        Reference(Fused).backward(given, wanted)
-    }
-    fn backward_step(&mut self, step: Step<'_, E>) -> Result<(), Error> {
-        Reference(Fused).backward_step(step)
-    }
-    fn run<T: Task<E>>(&mut self, task: T) -> T::Output {
-        task.run(self.0)
-    }
-}
 
 fn close(a: f64, b: f64, tolerance: f64) {
     assert!((a - b).abs() <= tolerance, "{a} is not within {tolerance} of {b}");

@@ -1,9 +1,10 @@
 //! Optimizers against steps written out by hand, and the same bits from every lane width.
 
+mod common;
+
+use common::{Wide, With};
 use trine_core::gradient::{clip_norm, norm, zero};
-use trine_core::{
-    Element, Error, Fused, Lanes, LinearKernels, Optimizer, Reference, Rng, Rounding, Rule, Unfused,
-};
+use trine_core::{Element, Fused, LinearKernels, Optimizer, Reference, Rng, Rule, Unfused};
 
 const RULES: [Rule; 8] = [
     Rule::SGD,
@@ -15,105 +16,6 @@ const RULES: [Rule; 8] = [
     Rule::ADAM,
     Rule::AdamW { beta1: 0.8, beta2: 0.95, epsilon: 1e-6, weight_decay: 0.1 },
 ];
-
-/// Four values at a time: the scalar operations, lane by lane.
-#[derive(Clone, Copy)]
-struct Quad;
-
-fn each<E: Element>(f: impl Fn(usize) -> E) -> [E; 4] {
-    core::array::from_fn(f)
-}
-
-impl<E: Element> Lanes<E> for Quad {
-    type V = [E; 4];
-    type Mask = [bool; 4];
-    const LANES: usize = 4;
-    const ROUNDING: Rounding = Rounding::Fused;
-
-    fn splat(self, x: E) -> [E; 4] {
-        [x; 4]
-    }
-    fn load(self, from: &[E]) -> [E; 4] {
-        each(|i| from.get(i).copied().unwrap_or(E::ZERO))
-    }
-    fn store(self, to: &mut [E], v: [E; 4]) {
-        to.iter_mut().zip(v).for_each(|(to, v)| *to = v);
-    }
-    fn add(self, a: [E; 4], b: [E; 4]) -> [E; 4] {
-        each(|i| a[i] + b[i])
-    }
-    fn sub(self, a: [E; 4], b: [E; 4]) -> [E; 4] {
-        each(|i| a[i] - b[i])
-    }
-    fn mul(self, a: [E; 4], b: [E; 4]) -> [E; 4] {
-        each(|i| a[i] * b[i])
-    }
-    fn div(self, a: [E; 4], b: [E; 4]) -> [E; 4] {
-        each(|i| a[i] / b[i])
-    }
-    fn mul_add(self, a: [E; 4], b: [E; 4], c: [E; 4]) -> [E; 4] {
-        each(|i| Fused.mul_add(a[i], b[i], c[i]))
-    }
-    fn sqrt(self, a: [E; 4]) -> [E; 4] {
-        each(|i| Fused.sqrt(a[i]))
-    }
-    fn abs(self, a: [E; 4]) -> [E; 4] {
-        each(|i| Fused.abs(a[i]))
-    }
-    fn less(self, a: [E; 4], b: [E; 4]) -> [bool; 4] {
-        core::array::from_fn(|i| a[i] < b[i])
-    }
-    fn select(self, mask: [bool; 4], a: [E; 4], b: [E; 4]) -> [E; 4] {
-        each(|i| if mask[i] { a[i] } else { b[i] })
-    }
-    fn pow2(self, n: [E; 4]) -> [E; 4] {
-        each(|i| Fused.pow2(n[i]))
-    }
-    fn split(self, a: [E; 4]) -> ([E; 4], [E; 4]) {
-        (each(|i| Fused.split(a[i]).0), each(|i| Fused.split(a[i]).1))
-    }
-}
-
-/// An implementation of the layer of which only `run` is asked.
-struct QuadKernels;
-
-impl<E: Element> LinearKernels<E> for QuadKernels {
-    fn forward_with(&mut self, _: trine_core::Forward<'_, E>) -> Result<(), Error> {
-        unreachable!("optimizers do not multiply matrices")
-    }
-    fn matmul(
-        &mut self,
-        _: trine_core::MatMut<'_, E>,
-        _: trine_core::MatRef<'_, E>,
-        _: trine_core::MatRef<'_, E>,
-        _: trine_core::Write<E>,
-    ) -> Result<(), Error> {
-        unreachable!("optimizers do not multiply matrices")
-    }
-    fn grad_params(
-        &mut self,
-        _: trine_core::MatMut<'_, E>,
-        _: Option<&mut [E]>,
-        _: trine_core::MatRef<'_, E>,
-        _: trine_core::MatRef<'_, E>,
-        _: trine_core::Write<E>,
-    ) -> Result<(), Error> {
-        unreachable!("optimizers do not multiply matrices")
-    }
-    fn backward(
-        &mut self,
-        _: trine_core::Backward<'_, E>,
-        _: trine_core::Gradients<'_, E>,
-    ) -> Result<(), Error> {
-        unreachable!("optimizers do not multiply matrices")
-    }
-    fn backward_step(&mut self, _: trine_core::Step<'_, E>) -> Result<(), Error> {
-        unreachable!("optimizers do not multiply matrices")
-    }
-    fn run<T: trine_core::Task<E>>(&mut self, task: T) -> T::Output {
-        task.run(Quad)
-    }
-}
 
 /// One parameter under a rule, from its textbook form.
 struct ByHand {
@@ -224,7 +126,8 @@ fn all_lanes_agree<E: Element>() {
     for rule in RULES {
         for len in [0, 1, 3, 4, 5, 8, 31] {
             let scalar = trained::<E>(rule, &mut Reference::<Fused>::default(), len);
-            assert_eq!(scalar, trained::<E>(rule, &mut QuadKernels, len), "{rule:?}, {len} values");
+            let quads = trained::<E>(rule, &mut With(Wide::<_, 4>(Fused)), len);
+            assert_eq!(scalar, quads, "{rule:?}, {len} values");
             // No operation of a step is a multiply-add, so its rounding has no say.
             assert_eq!(scalar, trained::<E>(rule, &mut Reference::<Unfused>::default(), len));
         }

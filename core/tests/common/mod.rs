@@ -1,8 +1,11 @@
-//! What the tests of this crate share: several lanes as an array, and random numbers.
+//! What the tests of this crate share: several lanes as an array, kernels that work with them, random numbers.
 #![allow(dead_code)]
 
 use core::array::from_fn;
-use trine_core::{Element, Lanes, Rounding};
+use trine_core::{
+    Backward, Element, Error, Forward, Fused, Gradients, Lanes, LinearKernels, MatMut, MatRef, Reference,
+    Rounding, Step, Task, Write,
+};
 
 /// N lanes, each computed by the scalar lanes `S`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,6 +74,43 @@ impl<E: Element, S: Lanes<E, V = E, Mask = bool>, const N: usize> Lanes<E> for W
     #[inline(always)]
     fn split(self, a: [E; N]) -> ([E; N], [E; N]) {
         (from_fn(|i| self.0.split(a[i]).0), from_fn(|i| self.0.split(a[i]).1))
+    }
+}
+
+/// The reference, but with other lanes for elementwise work.
+pub struct With<L>(pub L);
+
+impl<E: Element, L: Lanes<E>> LinearKernels<E> for With<L> {
+    fn forward_with(&mut self, forward: Forward<'_, E>) -> Result<(), Error> {
+        Reference(Fused).forward_with(forward)
+    }
+    fn matmul(
+        &mut self,
+        c: MatMut<'_, E>,
+        a: MatRef<'_, E>,
+        b: MatRef<'_, E>,
+        write: Write<E>,
+    ) -> Result<(), Error> {
+        Reference(Fused).matmul(c, a, b, write)
+    }
+    fn grad_params(
+        &mut self,
+        dw: MatMut<'_, E>,
+        db: Option<&mut [E]>,
+        x: MatRef<'_, E>,
+        dz: MatRef<'_, E>,
+        write: Write<E>,
+    ) -> Result<(), Error> {
+        Reference(Fused).grad_params(dw, db, x, dz, write)
+    }
+    fn backward(&mut self, given: Backward<'_, E>, wanted: Gradients<'_, E>) -> Result<(), Error> {
+        Reference(Fused).backward(given, wanted)
+    }
+    fn backward_step(&mut self, step: Step<'_, E>) -> Result<(), Error> {
+        Reference(Fused).backward_step(step)
+    }
+    fn run<T: Task<E>>(&mut self, task: T) -> T::Output {
+        task.run(self.0)
     }
 }
 
