@@ -1,11 +1,13 @@
 //! The network as a whole: gradients, accumulation, microbatches in flight, stages, training.
 
-use trine_core::{
-    Activation, Backprop, BackpropStep, Backward, Cache, Element, Error, Forward, Gradients, LinearKernels,
-    MatMut, MatRef, Network, Optimizer, Reference, Rng, Rule, Slot, Step, Task, Write, hash_params,
-};
+#[path = "common/model.rs"]
+mod model;
 
-const WIDTHS: [usize; 5] = [3, 7, 4, 6, 2];
+use model::{Model, WIDTHS, bits, kernels, network, normals};
+use trine_core::{
+    Activation, Backprop, BackpropStep, Cache, Error, MatMut, MatRef, Network, Optimizer, Rule, Write,
+    hash_params,
+};
 
 const ACTIVATIONS: [Activation; 7] = [
     Activation::Identity,
@@ -16,91 +18,6 @@ const ACTIVATIONS: [Activation; 7] = [
     Activation::Gelu,
     Activation::Silu,
 ];
-
-fn kernels() -> Reference {
-    Reference::default()
-}
-
-fn normals<E: Element>(len: usize, seed: u64) -> Vec<E> {
-    let mut rng = Rng::new(seed);
-    (0..len).map(|_| E::from_f64(rng.normal())).collect()
-}
-
-fn bits<E: Element>(values: &[E]) -> Vec<u64> {
-    values.iter().map(|v| v.bits()).collect()
-}
-
-/// A network with memory for it.
-struct Model<E> {
-    network: Network<'static>,
-    params: Vec<E>,
-    grads: Vec<E>,
-    scratch: Vec<E>,
-    memory: Vec<E>,
-    slots: Vec<Slot>,
-    batch: usize,
-}
-
-impl<E: Element> Model<E> {
-    fn new(network: Network<'static>, batch: usize, depth: usize) -> Self {
-        let mut params = vec![E::NAN; network.params_len()];
-        network.init(&mut params, 42).unwrap();
-        // Biases other than zero, so that their place is tested.
-        let shift = normals::<E>(params.len(), 99);
-        params.iter_mut().zip(shift).for_each(|(p, s)| *p = *p + s * E::from_f64(0.125));
-        Model {
-            network,
-            params,
-            grads: vec![E::NAN; network.params_len()],
-            scratch: vec![E::NAN; network.scratch_len(batch)],
-            memory: vec![E::NAN; network.activations_len(batch, depth)],
-            slots: vec![Slot::EMPTY; network.slots_len(depth)],
-            batch,
-        }
-    }
-
-    /// All of it, each part to be borrowed on its own.
-    #[allow(clippy::type_complexity)]
-    fn parts(&mut self) -> (Network<'static>, Cache<'_, E>, &mut [E], &mut [E], &mut [E]) {
-        let cache = self.network.cache(&mut self.memory, &mut self.slots, self.batch).unwrap();
-        (self.network, cache, &mut self.params, &mut self.grads, &mut self.scratch)
-    }
-
-    /// Gradients of `Σ c·y` for one microbatch, with ∇X if asked for.
-    fn gradients(&mut self, x: &[E], c: &[E], write: Write<E>, dx: Option<&mut [E]>) -> Vec<usize> {
-        let (network, mut cache, params, grads, scratch) = self.parts();
-        let (d, m) = (network.widths()[0], *network.widths().last().unwrap());
-        let rows = x.len() / d;
-        network.input(&mut cache, 0, rows).unwrap().copy_from_slice(x);
-        network.forward(&mut kernels(), params, &mut cache, 0).unwrap();
-        let dy = MatRef::row_major(c, rows, m).unwrap();
-        let dx = dx.map(|dx| MatMut::row_major(dx, rows, d).unwrap());
-        let mut order = Vec::new();
-        let operands = Backprop { params, grads, write, dy, dx, scratch };
-        network
-            .backward(&mut kernels(), &mut cache, 0, operands, |layer, grads| {
-                assert_eq!(grads.len(), network.params_range(layer..layer + 1).len());
-                order.push(layer);
-            })
-            .unwrap();
-        assert_eq!(cache.bytes(), 0);
-        order
-    }
-
-    fn infer(&mut self, x: &[E], rows: usize, scratch: usize) -> Vec<E> {
-        let (d, m) = (self.network.widths()[0], *self.network.widths().last().unwrap());
-        let mut y = vec![E::NAN; rows * m];
-        let x = MatRef::row_major(x, rows, d).unwrap();
-        let view = MatMut::row_major(&mut y, rows, m).unwrap();
-        let mut scratch = vec![E::NAN; scratch];
-        self.network.infer(&mut kernels(), &self.params, x, view, &mut scratch).unwrap();
-        y
-    }
-}
-
-fn network(hidden: Activation) -> Network<'static> {
-    Network::new(&WIDTHS, hidden, Activation::Identity).unwrap()
-}
 
 #[test]
 fn lengths_are_known_at_compile_time() {
@@ -326,167 +243,6 @@ fn a_step_in_place_is_backward_into_the_parameters() {
         assert_eq!(cache.bytes(), 0);
         assert_eq!(bits(params), bits(grads), "{hidden:?}");
         assert_eq!(bits(&step_dx), bits(&dx), "{hidden:?}");
-    }
-}
-
-#[test]
-fn wrong_operands_are_refused_and_nothing_is_written() {
-    let mut model = Model::<f32>::new(network(Activation::Gelu), 4, 2);
-    let before = model.params.clone();
-    let (network, mut cache, params, grads, scratch) = model.parts();
-    let message = |result: Result<(), Error>| result.unwrap_err().to_string();
-    grads.fill(5.0);
-
-    assert_eq!(message(network.forward(&mut kernels(), params, &mut cache, 0)), "cache slot 0 is empty");
-    network.input(&mut cache, 0, 4).unwrap().fill(1.0);
-    let forward = network.forward(&mut kernels(), &params[1..], &mut cache, 0);
-    assert_eq!(message(forward), "params has 103 values, but network has 104 values");
-    assert_eq!(cache.bytes(), 4 * 4 * 3);
-
-    let zeros = [0.0f32; 12];
-    let dy = |rows, cols| MatRef::row_major(&zeros, rows, cols).unwrap();
-    let mut dx = [5.0f32; 16];
-    let backward = |cache: &mut Cache<'_, f32>,
-                    grads: &mut [f32],
-                    dy: MatRef<'_, f32>,
-                    dx: Option<MatMut<'_, f32>>,
-                    scratch: &mut [f32]| {
-        let operands = Backprop { params: &before, grads, write: Write::REPLACE, dy, dx, scratch };
-        let result = network.backward(&mut kernels(), cache, 0, operands, |_, _| panic!("announced"));
-        result.unwrap_err().to_string()
-    };
-    assert_eq!(backward(&mut cache, grads, dy(4, 2), None, scratch), "cache slot 1 is empty");
-    network.forward(&mut kernels(), &before, &mut cache, 0).unwrap();
-    assert_eq!(message(network.forward(&mut kernels(), &before, &mut cache, 0)), "cache slot 1 is full");
-
-    let bytes = cache.bytes();
-    let found = backward(&mut cache, &mut grads[1..], dy(4, 2), None, scratch);
-    assert_eq!(found, "grads has 103 values, but network has 104 values");
-    let found = backward(&mut cache, grads, dy(3, 2), None, scratch);
-    assert_eq!(found, "dy has 3 rows, but x has 4 rows");
-    let found = backward(&mut cache, grads, dy(4, 3), None, scratch);
-    assert_eq!(found, "dy has 3 columns, but w has 2 columns");
-    let view = MatMut::row_major(&mut dx, 4, 4).unwrap();
-    let found = backward(&mut cache, grads, dy(4, 2), Some(view), scratch);
-    assert_eq!(found, "dx has 4 columns, but w has 3 rows");
-    let found = backward(&mut cache, grads, dy(4, 2), None, &mut scratch[1..]);
-    assert_eq!(found, "scratch needs 56 units, but has 55");
-    assert_eq!(cache.bytes(), bytes);
-
-    let step = BackpropStep { params: &mut params[1..], lr: 1.0, dy: dy(4, 2), dx: None, scratch };
-    let found = message(network.backward_step(&mut kernels(), &mut cache, 0, step));
-    assert_eq!(found, "params has 103 values, but network has 104 values");
-    let step = BackpropStep { params, lr: 1.0, dy: dy(1, 2), dx: None, scratch };
-    let found = message(network.backward_step(&mut kernels(), &mut cache, 0, step));
-    assert_eq!(found, "dy has 1 row, but x has 4 rows");
-
-    assert!(grads.iter().chain(&dx).all(|g| *g == 5.0));
-    assert_eq!(bits(params), bits(&before));
-}
-
-#[test]
-fn inference_and_shapes_refuse_what_does_not_fit() {
-    let network = network(Activation::Relu);
-    let params = vec![0.0f32; network.params_len()];
-    let (x, mut y) = ([0.0f32; 12], [5.0f32; 8]);
-    let mut infer = |(n, d): (usize, usize), (yn, m): (usize, usize), params: &[f32], scratch: usize| {
-        let x = MatRef::row_major(&x, n, d).unwrap();
-        let view = MatMut::row_major(&mut y, yn, m).unwrap();
-        let error = network.infer(&mut kernels(), params, x, view, &mut vec![0.0; scratch]).unwrap_err();
-        assert_eq!(y, [5.0; 8]);
-        error.to_string()
-    };
-    assert_eq!(infer((3, 4), (3, 2), &params, 99), "x has 4 columns, but w has 3 rows");
-    assert_eq!(infer((4, 3), (3, 2), &params, 99), "y has 3 rows, but x has 4 rows");
-    assert_eq!(infer((4, 3), (4, 1), &params, 99), "y has 1 column, but w has 2 columns");
-    assert_eq!(infer((4, 3), (4, 2), &params, 13), "scratch needs 14 units, but has 13");
-    assert_eq!(infer((4, 3), (4, 2), &[], 99), "params has 0 values, but network has 104 values");
-
-    let relu = Activation::Relu;
-    assert_eq!(Network::new(&[3], relu, relu).unwrap_err().to_string(), "widths must be at least two");
-    assert!(network.stage(2..2).is_err());
-    assert_eq!(
-        network.stage(3..5).unwrap_err().to_string(),
-        "a range ends at value 5, but there are 4 values"
-    );
-
-    // A cache that was made for another network.
-    let other = Network::new(&[3, 7, 4, 5, 2], relu, relu).unwrap();
-    let (mut memory, mut slots) = (vec![0.0f32; other.activations_len(4, 1)], [Slot::EMPTY; 5]);
-    let mut cache = other.cache(&mut memory, &mut slots, 4).unwrap();
-    let error = network.input(&mut cache, 0, 1).unwrap_err();
-    assert_eq!(error.to_string(), "cache has 5 columns, but network has 6 columns");
-
-    let slope = Network::new(&[1, 1, 1], Activation::LeakyRelu { slope: -1.0 }, relu).unwrap();
-    let x = MatRef::row_major(&[1.0f32], 1, 1).unwrap();
-    let mut y = [5.0f32];
-    let view = MatMut::row_major(&mut y, 1, 1).unwrap();
-    let error = slope.infer(&mut kernels(), &[0.0; 4], x, view, &mut [0.0]).unwrap_err();
-    assert_eq!(error.to_string(), "slope must be positive and finite");
-}
-
-/// Kernels that have had enough after some calls, as if their scratch did not suffice.
-struct Tiring(usize);
-
-impl Tiring {
-    fn call(&mut self, then: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-        self.0 = self.0.checked_sub(1).ok_or(Error::Scratch { expected: 2, found: 1 })?;
-        then()
-    }
-}
-
-impl LinearKernels<f32> for Tiring {
-    fn forward_with(&mut self, forward: Forward<'_, f32>) -> Result<(), Error> {
-        self.call(|| kernels().forward_with(forward))
-    }
-    fn matmul(
-        &mut self,
-        c: MatMut<'_, f32>,
-        a: MatRef<'_, f32>,
-        b: MatRef<'_, f32>,
-        write: Write<f32>,
-    ) -> Result<(), Error> {
-        self.call(|| kernels().matmul(c, a, b, write))
-    }
-    fn grad_params(
-        &mut self,
-        dw: MatMut<'_, f32>,
-        db: Option<&mut [f32]>,
-        x: MatRef<'_, f32>,
-        dz: MatRef<'_, f32>,
-        write: Write<f32>,
-    ) -> Result<(), Error> {
-        self.call(|| kernels().grad_params(dw, db, x, dz, write))
-    }
-    fn backward(&mut self, given: Backward<'_, f32>, wanted: Gradients<'_, f32>) -> Result<(), Error> {
-        self.call(|| kernels().backward(given, wanted))
-    }
-    fn backward_step(&mut self, step: Step<'_, f32>) -> Result<(), Error> {
-        self.call(|| kernels().backward_step(step))
-    }
-    fn run<T: Task<f32>>(&mut self, task: T) -> T::Output {
-        kernels().run(task)
-    }
-}
-
-#[test]
-fn after_kernels_fail_the_cache_is_as_before() {
-    let mut model = Model::<f32>::new(network(Activation::Silu), 2, 1);
-    let (network, mut cache, params, grads, scratch) = model.parts();
-    network.input(&mut cache, 0, 2).unwrap().fill(1.0);
-    let bytes = cache.bytes();
-    for calls in 0..4 {
-        assert!(network.forward(&mut Tiring(calls), params, &mut cache, 0).is_err());
-        assert_eq!(cache.bytes(), bytes);
-    }
-    network.forward(&mut Tiring(4), params, &mut cache, 0).unwrap();
-    let bytes = cache.bytes();
-    for calls in 0..5 {
-        let dy = MatRef::row_major(&[1.0f32; 4], 2, 2).unwrap();
-        let operands = Backprop { params, grads, write: Write::REPLACE, dy, dx: None, scratch };
-        let result = network.backward(&mut Tiring(calls), &mut cache, 0, operands, |_, _| {});
-        assert_eq!(result.is_ok(), calls == 4);
-        assert_eq!(cache.bytes(), if calls == 4 { 0 } else { bytes });
     }
 }
 
