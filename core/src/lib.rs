@@ -25,8 +25,8 @@
 //! | [`shards`], [`schedule`] | the same step shared among workers: the order of sums, who does what |
 //!
 //! Features `activations` (sigmoid, tanh, GELU and SiLU) and `optimizers` (Adam and AdamW) are on by default; a
-//! microcontroller may have no room for them. Feature `std` (off by default) takes the scalar fused multiply-add and square root from the
-//! standard library; without it they are done in software, with the same bits.
+//! microcontroller may have no room for them. Feature `std` (off by default) takes the scalar fused multiply-add and
+//! square root from the standard library; without it they are done in software, with the same bits.
 #![no_std]
 #![forbid(unsafe_code)]
 

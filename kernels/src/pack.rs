@@ -64,7 +64,8 @@ pub fn offset((i, row): (usize, usize), (j, col): (usize, usize)) -> usize {
 /// lies behind the last column is any value.
 ///
 /// # Safety
-/// B can be read as `len × cols`; `to` has room for `len · width` elements, `width` a multiple of `LANES` not below `cols`.
+/// B can be read as `len × cols`; `to` has room for `len · width` elements, `width` a multiple of `LANES` not below
+/// `cols`.
 pub unsafe fn strip<V: Vector<E>, E: Element>(
     v: V,
     b: Source<E>,

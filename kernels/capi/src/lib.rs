@@ -6,7 +6,8 @@
 //!     operand   matrices at pointers, and all that is checked of them
 //!     engine    the opaque handle, on memory of its own or of the caller's
 //!     layer     forward, backward, step, gemm, each for f32 and f64
-//!     cblas     the two functions of BLAS that stand underneath everything (feature `cblas`), for both widths of integers
+//!     cblas     the two functions of BLAS that stand underneath everything (feature `cblas`), for both
+//!               widths of integers
 //! ```
 #![allow(non_camel_case_types, reason = "the names are those of the C header")]
 

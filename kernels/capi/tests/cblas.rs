@@ -1,6 +1,6 @@
-//! `cblas_sgemm` and `cblas_dgemm`, under all their names, with the cases of the reference implementation's test programs (sizes, scalars,
-//! orders, transposes, wrong arguments), and more: every bit in the defined order, nothing between the
-//! elements of C, no element of C read for beta = 0.
+//! `cblas_sgemm` and `cblas_dgemm`, under all their names, with the cases of the reference implementation's test
+//! programs (sizes, scalars, orders, transposes, wrong arguments), and more: every bit in the defined order, nothing
+//! between the elements of C, no element of C read for beta = 0.
 
 use core::ffi::c_int;
 use std::process::Command;
