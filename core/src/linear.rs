@@ -229,7 +229,7 @@ pub trait LinearKernels<E: Element> {
     fn run<T: Task<E>>(&mut self, task: T) -> T::Output;
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) const fn same(
     (operand, dim, found): (&'static str, Dim, usize),
     (other, other_dim, expected): (&'static str, Dim, usize),
@@ -242,7 +242,7 @@ pub(crate) const fn same(
 }
 
 /// `operand` has to be n×m like Y.
-#[inline]
+#[inline(always)]
 pub(crate) fn same_shape(
     operand: &'static str,
     found: Layout,
@@ -253,7 +253,7 @@ pub(crate) fn same_shape(
     same((operand, Dim::Columns, found.cols), (other, Dim::Columns, expected.cols))
 }
 
-#[inline]
+#[inline(always)]
 fn check_grad_input(dx: Layout, dz: Layout, w: Layout) -> Result<(), Error> {
     same(("dz", Dim::Columns, dz.cols), ("w", Dim::Columns, w.cols))?;
     same(("dx", Dim::Rows, dx.rows), ("dz", Dim::Rows, dz.rows))?;
@@ -264,7 +264,7 @@ fn check_grad_input(dx: Layout, dz: Layout, w: Layout) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Shape`].
-#[inline]
+#[inline(always)]
 pub fn check_matmul(c: Layout, a: Layout, b: Layout) -> Result<Shape, Error> {
     same(("b", Dim::Rows, b.rows), ("a", Dim::Columns, a.cols))?;
     same(("c", Dim::Rows, c.rows), ("a", Dim::Rows, a.rows))?;
@@ -276,7 +276,7 @@ pub fn check_matmul(c: Layout, a: Layout, b: Layout) -> Result<Shape, Error> {
 ///
 /// # Errors
 /// [`Error::Shape`].
-#[inline]
+#[inline(always)]
 pub fn check_grad_params(dw: Layout, db: Option<usize>, x: Layout, dz: Layout) -> Result<Shape, Error> {
     same(("dz", Dim::Rows, dz.rows), ("x", Dim::Rows, x.rows))?;
     same(("dw", Dim::Rows, dw.rows), ("x", Dim::Columns, x.cols))?;
@@ -291,6 +291,8 @@ pub fn check_grad_params(dw: Layout, db: Option<usize>, x: Layout, dz: Layout) -
 ///
 /// # Errors
 /// [`Error::Shape`], [`Error::Value`].
+// Inline, here and below: a call would wait for copies of layouts that have only just been written.
+#[inline(always)]
 pub fn check_forward(
     (x, w, y): (Layout, Layout, Layout),
     bias: Option<usize>,
@@ -315,6 +317,7 @@ impl<E: Element> Forward<'_, E> {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Value`].
+    #[inline(always)]
     pub fn check(&self) -> Result<Shape, Error> {
         let given = (self.x.layout(), self.w.layout(), self.y.layout());
         let (bias, z) = (self.bias.map(<[E]>::len), self.z.as_ref().map(MatMut::layout));
@@ -326,7 +329,7 @@ impl<E: Element> Forward<'_, E> {
 ///
 /// # Errors
 /// [`Error::Shape`], [`Error::Missing`], [`Error::Value`].
-#[inline]
+#[inline(always)]
 pub fn check_backward(
     (x, w, dy): (Layout, Layout, Layout),
     activation: Activation,
@@ -353,7 +356,7 @@ pub fn check_backward(
 ///
 /// # Errors
 /// [`Error::Shape`].
-#[inline]
+#[inline(always)]
 pub fn check_gradients(
     (x, w): (Layout, Layout),
     (dx, dw): (Option<Layout>, Option<Layout>),
@@ -376,6 +379,7 @@ impl<E: Element> Backward<'_, E> {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Missing`], [`Error::Value`].
+    #[inline(always)]
     pub fn check(&self, wanted: &Gradients<'_, E>) -> Result<Shape, Error> {
         let (x, w) = (self.x.layout(), self.w.layout());
         let saved = self.saved.map(|saved| saved.layout());
@@ -390,7 +394,7 @@ impl<E: Element> Backward<'_, E> {
 ///
 /// # Errors
 /// [`Error::Shape`].
-#[inline]
+#[inline(always)]
 pub fn check_step((x, w): (Layout, Layout), dx: Option<Layout>, bias: Option<usize>) -> Result<(), Error> {
     if let Some(dx) = dx {
         same_shape("dx", dx, "x", x)?;
@@ -406,6 +410,7 @@ impl<E: Element> Step<'_, E> {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Missing`], [`Error::Value`].
+    #[inline(always)]
     pub fn check(&self) -> Result<Shape, Error> {
         let (x, w) = (self.x.layout(), self.w.layout());
         let saved = self.saved.map(|saved| saved.layout());

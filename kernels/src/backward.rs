@@ -16,10 +16,9 @@
 
 use trine_core::{Activation, Element, Error, K_BLOCK, Shape, Write};
 
-use crate::direct;
 use crate::elementwise::{close, derive};
 use crate::executor::{Team, useful_threads};
-use crate::gemm::{Planned, gemm};
+use crate::gemm::{gemm, gemm_need};
 use crate::isa::Kernels;
 use crate::pack::Source;
 use crate::plan::{Blocking, line};
@@ -82,36 +81,31 @@ impl<E> Sweep<E> {
 pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     v: V,
     s: &Sweep<E>,
-    blocking: Blocking,
-    team: Team<'_>,
+    blocking: &Blocking,
+    team: &Team<'_>,
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
     if s.is_empty() {
         return Ok(());
     }
-    let team = team.for_work(s.work(), blocking.thresholds.thread_work);
     let rooms = Rooms::new(v, s, blocking, team.threads);
     let room = scratch.get::<E>(rooms.total())?;
-    let run = Run { v, s, blocking, team, rooms, room };
+    let run = Run { v, s, blocking, rooms, room };
     // SAFETY: the contract is the same, and the scratch memory is as `rooms` says.
     unsafe {
-        if cfg!(feature = "threads") && rooms.by_blocks {
-            run.blocks();
+        if !cfg!(feature = "threads") || rooms.threads <= 1 {
+            run.alone();
+        } else if rooms.by_blocks {
+            run.blocks(team.of(rooms.threads, s.work()));
         } else {
-            for r in (0..s.shape.n).step_by(rooms.rows.max(1)) {
-                run.wave(r, rooms.rows.min(s.shape.n - r));
-            }
-            if s.shape.n == 0 {
-                // Sums over nothing: only the outputs are touched.
-                run.wave(0, 0);
-            }
+            run.waves(team.of(rooms.threads, s.work()));
         }
     }
     Ok(())
 }
 
 /// Elements of scratch memory that a sweep needs.
-pub fn need<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> usize {
+pub fn need<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: &Blocking, threads: usize) -> usize {
     if s.is_empty() { 0 } else { Rooms::new(v, s, blocking, threads).total() }
 }
 
@@ -121,12 +115,12 @@ const OWN_SUMS: usize = 128 << 10;
 /// Whether threads share out the batch, a block of rows at a time: if ∇W is small, there are blocks enough,
 /// and the last ones leave few threads without.
 pub const fn by_blocks(Shape { n, d, m }: Shape, bytes: usize, threads: usize) -> bool {
-    if !cfg!(feature = "threads") {
+    if !cfg!(feature = "threads") || threads <= 1 {
         return false;
     }
-    let rounds = n.div_ceil(K_BLOCK).div_ceil(if threads > 1 { threads } else { 1 });
+    let rounds = n.div_ceil(K_BLOCK).div_ceil(threads);
     let places = rounds.saturating_mul(threads).saturating_mul(K_BLOCK);
-    threads > 1 && d.saturating_mul(m).saturating_mul(bytes) <= OWN_SUMS && n >= places - places / 8
+    d.saturating_mul(m).saturating_mul(bytes) <= OWN_SUMS && n >= places - places / 8
 }
 
 /// How a sweep is cut, and its parts of the scratch memory.
@@ -145,9 +139,13 @@ struct Rooms {
 }
 
 impl Rooms {
-    fn new<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: Blocking, threads: usize) -> Self {
+    #[inline(always)]
+    fn new<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: &Blocking, threads: usize) -> Self {
         let Shape { n, d, m } = s.shape;
-        let threads = useful_threads(threads, s.work(), blocking.thresholds.thread_work);
+        let threads = match threads {
+            0 | 1 => 1,
+            _ => useful_threads(threads, s.work(), blocking.thresholds.thread_work),
+        };
         let by_blocks = (s.dw.is_some() || s.db.is_some()) && by_blocks(s.shape, E::BYTES, threads);
         let rows = n.min(if by_blocks { K_BLOCK } else { threads.saturating_mul(K_BLOCK) });
         let dz = if s.activation == Activation::Identity { 0 } else { line(rows.saturating_mul(m)) };
@@ -159,26 +157,21 @@ impl Rooms {
 
     /// The scratch memory that the products of some rows need on one thread. Fewer rows need no more
     /// (see `gemm`).
-    fn products<V: Kernels<E>, E: Element>(self, v: V, s: &Sweep<E>, blocking: Blocking) -> usize {
+    #[inline(always)]
+    fn products<V: Kernels<E>, E: Element>(self, v: V, s: &Sweep<E>, blocking: &Blocking) -> usize {
         let Shape { n, d, m } = s.shape;
         let dz = if s.activation == Activation::Identity { s.dy } else { Source { row: m, col: 1, ..s.dy } };
-        let need = |p: Problem<E>| {
-            let p = p.oriented();
-            if direct::fits::<V, E>(&p, blocking) {
-                direct::scratch::<V, E>(&p)
-            } else {
-                Planned::new(v, p, blocking).scratch()
-            }
-        };
-        let dx = s.dx.map(|dx| {
-            let p = Problem::new((self.rows, d, m), dz, s.w.t(), dx, s.dx_write);
-            need(p.part_of(flips(&dx, n, d)))
-        });
-        let dw = s.dw.map(|dw| {
-            let dw = if self.by_blocks { Target { row: m, col: 1, ..dw } } else { dw };
-            need(Problem::new((d, m, self.rows), s.x.t(), dz, dw, s.params_write))
-        });
-        [dx, dw].into_iter().flatten().max().unwrap_or(0)
+        let mut most = 0;
+        if let Some(dx) = &s.dx {
+            let p = Problem::new((self.rows, d, m), dz, s.w.t(), *dx, s.dx_write);
+            most = gemm_need(v, &p.part_of(flips(dx, n, d)), blocking);
+        }
+        if let Some(dw) = &s.dw {
+            let dw = if self.by_blocks { Target { row: m, col: 1, ..*dw } } else { *dw };
+            let p = Problem::new((d, m, self.rows), s.x.t(), dz, dw, s.params_write);
+            most = most.max(gemm_need(v, &p, blocking));
+        }
+        most
     }
 
     fn total(&self) -> usize {
@@ -196,16 +189,85 @@ impl Rooms {
 struct Run<'r, V, E> {
     v: V,
     s: &'r Sweep<E>,
-    blocking: Blocking,
-    team: Team<'r>,
+    blocking: &'r Blocking,
     rooms: Rooms,
     room: *mut E,
 }
 
 impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
+    /// One block of the batch after the other.
+    unsafe fn alone(&self) {
+        let Run { s, rooms, room, .. } = *self;
+        let dz = Target { ptr: room, row: s.shape.m, col: 1 };
+        let mut r = 0;
+        loop {
+            let rows = rooms.rows.min(s.shape.n - r);
+            // SAFETY: all rows, block after block; without any, the outputs are touched all the same.
+            unsafe { self.block((r, rows), dz, (s.dw, s.db), self.write(r), room.wrapping_add(rooms.dz)) };
+            r += rows;
+            if r >= s.shape.n {
+                break;
+            }
+        }
+    }
+
+    /// How the sums of a block that begins at row `r` are written.
+    fn write(&self, r: usize) -> Write<E> {
+        let write = self.s.params_write;
+        Write { add: write.add || r > 0, ..write }
+    }
+
+    /// A block of the batch on one thread: ∇Z, its rows of ∇X, and what it adds to ∇W and ∇b.
+    #[inline(always)]
+    unsafe fn block(
+        &self,
+        (r, rows): (usize, usize),
+        to: Target<E>,
+        (dw, db): (Option<Target<E>>, Option<*mut E>),
+        write: Write<E>,
+        products: *mut E,
+    ) {
+        let Run { v, s, blocking, rooms, .. } = *self;
+        let Shape { n, d, m } = s.shape;
+        let scratch = (products, rooms.each);
+        let mut dz = s.dy.at(r, 0);
+        // SAFETY: rows of the batch that no other thread works on, outputs and scratch memory of this thread's own.
+        unsafe {
+            if s.activation != Activation::Identity {
+                derivative(v, s, r, Part { rows: (0, rows), cols: (0, m) }, to);
+                dz = to.source();
+            }
+            if let Some(dx) = s.dx {
+                let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
+                gemm(v, &p.part_of(flips(&dx, n, d)), blocking, scratch);
+            }
+            if let Some(dw) = dw {
+                gemm(v, &Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, dw, write), blocking, scratch);
+            }
+            if let Some(db) = db {
+                column_sums(v, dz, (rows, m), db, write);
+            }
+        }
+    }
+
+    /// A wave of the batch after the other.
+    unsafe fn waves(&self, team: Team<'_>) {
+        let (n, rows) = (self.s.shape.n, self.rooms.rows);
+        // SAFETY: all rows, wave after wave.
+        unsafe {
+            for r in (0..n).step_by(rows.max(1)) {
+                self.wave(team, r, rows.min(n - r));
+            }
+            if n == 0 {
+                // Sums over nothing: only the outputs are touched.
+                self.wave(team, 0, 0);
+            }
+        }
+    }
+
     /// `rows` rows of the batch from row `r` on, all threads at the same: first ∇Z, then the outputs.
-    unsafe fn wave(&self, r: usize, rows: usize) {
-        let Run { v, s, blocking, team, rooms, room } = *self;
+    unsafe fn wave(&self, team: Team<'_>, r: usize, rows: usize) {
+        let Run { v, s, blocking, rooms, room } = *self;
         let Shape { n, d, m } = s.shape;
         let mut dz = s.dy.at(r, 0);
         if s.activation != Activation::Identity {
@@ -220,7 +282,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             });
             dz = to.source();
         }
-        let write = if r == 0 { s.params_write } else { Write { add: true, ..s.params_write } };
+        let write = self.write(r);
         let dx = s.dx.map(|dx| {
             let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
             Parts::new(p.part_of(flips(&dx, n, d)).oriented(), team.threads)
@@ -254,44 +316,26 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     }
 
     /// All of the batch, a block of rows for each thread at a time.
-    unsafe fn blocks(&self) {
-        let Run { v, s, blocking, team, rooms, room } = *self;
+    unsafe fn blocks(&self, team: Team<'_>) {
+        let Run { v, s, rooms, .. } = *self;
         let Shape { n, d, m } = s.shape;
-        let operands = Shared((s, room));
+        let operands = Shared(*self);
         let own = |member: usize, room: *mut E| {
             let dz = room.wrapping_add(member * (rooms.dz + rooms.sums + rooms.each));
             let sums = Target { ptr: dz.wrapping_add(rooms.dz), row: m, col: 1 };
             (Target { ptr: dz, row: m, col: 1 }, sums, sums.ptr.wrapping_add(rooms.sums))
         };
         let begin = |member, i: usize| {
-            let &(s, room) = operands.get();
-            let (to, sums, products) = own(member, room);
+            let run = operands.get();
+            let (to, sums, products) = own(member, run.room);
             let (r, rows) = (i * K_BLOCK, K_BLOCK.min(n - i * K_BLOCK));
-            let scratch = (products, rooms.each);
-            let mut dz = s.dy.at(r, 0);
+            let outputs = (run.s.dw.map(|_| sums), run.s.db.map(|_| sums.at(d, 0).ptr));
             // SAFETY: rows of the batch that no other thread works on, and scratch memory of this thread's own.
-            unsafe {
-                if s.activation != Activation::Identity {
-                    derivative(v, s, r, Part { rows: (0, rows), cols: (0, m) }, to);
-                    dz = to.source();
-                }
-                if let Some(dx) = s.dx {
-                    let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
-                    gemm(v, p.part_of(flips(&dx, n, d)), blocking, scratch);
-                }
-                if s.dw.is_some() {
-                    let p = Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, sums, Write::REPLACE);
-                    gemm(v, p, blocking, scratch);
-                }
-                if s.db.is_some() {
-                    column_sums(v, dz, (rows, m), sums.at(d, 0).ptr, Write::REPLACE);
-                }
-            }
+            unsafe { run.block((r, rows), to, outputs, Write::REPLACE, products) };
         };
         let end = |member, i| {
-            let &(s, room) = operands.get();
-            let (_, sums, _) = own(member, room);
-            let write = if i == 0 { s.params_write } else { Write { add: true, ..s.params_write } };
+            let run = operands.get();
+            let (s, (_, sums, _), write) = (run.s, own(member, run.room), run.write(i));
             // SAFETY: only one thread is here at a time, and its sums are complete.
             unsafe {
                 if let Some(dw) = s.dw {

@@ -12,14 +12,14 @@ use trine_core::{Element, K_BLOCK};
 use crate::elementwise::activate;
 use crate::isa::Kernels;
 use crate::microkernel::{Initial, Tiles};
-use crate::pack::{self, Source};
+use crate::pack;
 use crate::plan::{Blocking, Order, Packing, Tile, line};
 use crate::problem::Problem;
 use crate::scalar;
 
 /// Whether this is for a problem in its best orientation: one so small that no operand is worth a copy.
 #[inline(always)]
-pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: Blocking) -> bool {
+pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
     let small = p.m.saturating_mul(p.n).saturating_mul(p.k) <= blocking.thresholds.small && p.k <= K_BLOCK;
     let a = p.a.col == 1 || p.a.row == 1 || p.m == 1;
     // Columns of B that are contiguous are transposed first, all of them, in the room of a panel.
@@ -46,13 +46,14 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
         // SAFETY: the contract is the same.
         return unsafe { scalar::product(p) };
     }
-    let mut b = p.b;
-    if b.col != 1 {
+    let (b_row, b) = if p.b.col == 1 {
+        (p.b.row, p.b.ptr)
+    } else {
         let width = p.n.next_multiple_of(V::LANES);
         // SAFETY: all of B, and the room for it.
-        unsafe { pack::strip(v, b, p.k, p.n, room, width) };
-        b = Source { ptr: room, row: width, col: 1 };
-    }
+        unsafe { pack::strip(v, p.b, p.k, p.n, room, width) };
+        (width, room.cast_const())
+    };
     let (tile, few) = const { (Tile::of(V::ISA, E::BYTES), Tile::few(V::ISA, E::BYTES)) };
     let tile = if p.m <= few.mr && p.n > tile.nr() { few } else { tile };
     let by_rows = p.a.col == 1;
@@ -61,8 +62,12 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
     let activates = !relu && p.activates();
     // Tiles of rows as equal as can be; small numbers divide faster.
     let (m, count) = (p.m as u32, p.m.div_ceil(tile.mr) as u32);
-    let (each, longer, count) = ((m / count) as usize, (m % count) as usize, count as usize);
-    for strips in tile.strips(p.n) {
+    let (each, longer) = if count == 1 { (p.m, 0) } else { ((m / count) as usize, (m % count) as usize) };
+    let count = count as usize;
+    let mut j = 0;
+    while j < p.n {
+        let strips = tile.strips_from(j, p.n);
+        j += strips.count * strips.width;
         let mut t = Tiles {
             len: p.k,
             strips: strips.count,
@@ -71,8 +76,8 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
             a_row: p.a.row,
             a_col: p.a.col,
             a_tile: 0,
-            b: b.ptr.wrapping_add(strips.j),
-            b_row: b.row,
+            b: b.wrapping_add(strips.j),
+            b_row,
             b_strip: strips.width,
             b_col: 1,
             c_col: 1,

@@ -169,8 +169,9 @@ impl<'s> Engine<'s> {
         let shape = linear::check_matmul(c.layout(), a.layout(), b.layout())?;
         let sides = (shape.n, shape.m, shape.d);
         let problem = Problem::new(sides, source(a), source(b), target(c), Write::REPLACE);
-        let (blocking, team) = (&self.blocking[usize::from(E::BYTES > 4)], self.threads.team());
-        E::repeat(self.token, &problem, times, Means { blocking, team, scratch: &mut self.scratch })
+        let blocking = &self.blocking[usize::from(E::BYTES > 4)];
+        let means = Means { blocking, threads: &self.threads, scratch: &mut self.scratch };
+        E::repeat(self.token, &problem, times, means)
     }
 
     /// Does the work on the unit.
@@ -179,8 +180,9 @@ impl<'s> Engine<'s> {
     /// The operands are as `raw` says.
     #[inline(always)]
     pub(crate) unsafe fn execute<E: Supported>(&mut self, work: Work<'_, E>) -> Result<(), Error> {
-        let (blocking, team) = (&self.blocking[usize::from(E::BYTES > 4)], self.threads.team());
-        E::compute(self.token, work, Means { blocking, team, scratch: &mut self.scratch })
+        let blocking = &self.blocking[usize::from(E::BYTES > 4)];
+        let means = Means { blocking, threads: &self.threads, scratch: &mut self.scratch };
+        E::compute(self.token, work, means)
     }
 }
 
@@ -221,7 +223,7 @@ pub enum Work<'w, E> {
 #[derive(Debug)]
 pub struct Means<'e, 's> {
     blocking: &'e Blocking,
-    team: Team<'e>,
+    threads: &'e Threads<'s>,
     scratch: &'e mut Scratch<'s>,
 }
 
@@ -231,22 +233,22 @@ impl<E: Element> Job<E> for Bound<'_, '_, '_, E> {
     type Output = Result<(), Error>;
     #[inline(always)]
     fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
-        let Bound(work, Means { blocking, team, scratch }) = self;
-        let blocking = *blocking;
+        let Bound(work, Means { blocking, threads, scratch }) = self;
+        let team = threads.team();
         // SAFETY: who made the work says so (`execute`); a step's gradient is complete before the weights it
         // reads are updated.
         unsafe {
             match work {
-                Work::Product(problem) => product(v, *problem, blocking, team, scratch),
-                Work::Sweep(s) => sweep(v, s, blocking, team, scratch),
+                Work::Product(problem) => product(v, problem, blocking, team, scratch),
+                Work::Sweep(s) => sweep(v, s, blocking, &team, scratch),
                 Work::Step(gradient, update) => {
                     // Scratch memory for both, or nothing is written.
                     let first = gradient.map_or(0, |s| need(v, s, blocking, team.threads));
                     scratch.get::<E>(first.max(need(v, update, blocking, team.threads)))?;
                     if let Some(gradient) = gradient {
-                        sweep(v, gradient, blocking, team, scratch)?;
+                        sweep(v, gradient, blocking, &team, scratch)?;
                     }
-                    sweep(v, update, blocking, team, scratch)
+                    sweep(v, update, blocking, &team, scratch)
                 }
             }
         }
@@ -259,9 +261,9 @@ struct Again<'w, 'e, 's, E>(&'w Problem<E>, u64, Means<'e, 's>);
 impl<E: Element> Job<E> for Again<'_, '_, '_, E> {
     type Output = Result<(), Error>;
     fn run<V: Kernels<E>>(self, v: V) -> Result<(), Error> {
-        let Again(problem, times, Means { blocking, team, scratch }) = self;
+        let Again(problem, times, Means { blocking, threads, scratch }) = self;
         // SAFETY: made in this file from views that fit each other.
-        (0..times).try_for_each(|_| unsafe { product(v, *problem, *blocking, team, scratch) })
+        (0..times).try_for_each(|_| unsafe { product(v, problem, blocking, threads.team(), scratch) })
     }
 }
 

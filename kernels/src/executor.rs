@@ -62,11 +62,12 @@ impl Team<'_> {
     /// As many of them as so many multiply-adds are worth, if each has to bring at least `each`.
     #[inline(always)]
     pub fn for_work(self, work: usize, each: usize) -> Self {
-        let threads = if cfg!(feature = "threads") && self.threads > 1 {
-            useful_threads(self.threads, work, each)
-        } else {
-            1
-        };
+        self.of(if self.threads > 1 { useful_threads(self.threads, work, each) } else { 1 }, work)
+    }
+
+    /// Some of them, for so many multiply-adds.
+    #[inline(always)]
+    pub fn of(self, threads: usize, work: usize) -> Self {
         Team { threads, work, ..self }
     }
 }

@@ -62,11 +62,17 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
 
     /// Plans a problem in its best orientation for this unit.
     #[inline(always)]
-    pub fn new(v: V, p: Problem<E>, blocking: Blocking) -> Self {
+    pub fn new(v: V, p: Problem<E>, blocking: &Blocking) -> Self {
         const { Self::tables_agree() };
         let product = p.product();
-        let loops = Loops::new(product, V::ISA, blocking, E::BYTES);
-        Planned { v, p, order: product.a, loops, regions: loops.regions(product, V::ISA, blocking, E::BYTES) }
+        let loops = Loops::new(product, V::ISA, *blocking, E::BYTES);
+        Planned {
+            v,
+            p,
+            order: product.a,
+            loops,
+            regions: loops.regions(product, V::ISA, *blocking, E::BYTES),
+        }
     }
 
     /// Elements of scratch memory that it needs.
@@ -108,26 +114,40 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
 /// columns or values of k is the same or smaller, and `flip` is the whole's.
 pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     v: V,
-    problem: Problem<E>,
-    blocking: Blocking,
+    problem: &Problem<E>,
+    blocking: &Blocking,
     (scratch, len): (*mut E, usize),
 ) {
     if problem.is_empty() {
         return;
     }
-    let oriented = problem.oriented();
-    if outer::fits::<V, E>(&oriented, blocking) {
-        // SAFETY: the contract is the same.
-        return unsafe { outer::run(v, &oriented, blocking) };
-    }
-    if direct::fits::<V, E>(&oriented, blocking) {
-        // SAFETY: the contract is the same.
-        return unsafe { direct::run(v, &oriented, scratch) };
-    }
-    let planned = Planned::new(v, oriented, blocking);
-    debug_assert!(planned.scratch() <= len, "a part needs {} of {len}", planned.scratch());
+    let mut turned = None;
+    let oriented = problem.orient(&mut turned);
     // SAFETY: the contract is the same.
-    unsafe { planned.run(scratch) }
+    unsafe {
+        if outer::fits::<V, E>(oriented, blocking) {
+            outer::run(v, oriented, blocking);
+        } else if direct::fits::<V, E>(oriented, blocking) {
+            direct::run(v, oriented, scratch);
+        } else {
+            let planned = Planned::new(v, *oriented, blocking);
+            debug_assert!(planned.scratch() <= len, "a part needs {} of {len}", planned.scratch());
+            planned.run(scratch);
+        }
+    }
+}
+
+/// Elements of scratch memory that [`gemm`] needs for a problem.
+#[inline(always)]
+pub fn gemm_need<V: Kernels<E>, E: Element>(v: V, problem: &Problem<E>, blocking: &Blocking) -> usize {
+    /// Apart from what small products do, which is next to nothing.
+    #[inline(never)]
+    fn planned<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) -> usize {
+        Planned::new(v, *p, blocking).scratch()
+    }
+    let mut turned = None;
+    let p = problem.orient(&mut turned);
+    if direct::fits::<V, E>(p, blocking) { direct::scratch::<V, E>(p) } else { planned(v, p, blocking) }
 }
 
 /// One run of the loops.

@@ -37,7 +37,7 @@ pub const fn pays(
 
 /// Whether this is for a problem in its best orientation.
 #[inline(always)]
-pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: Blocking) -> bool {
+pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
     let plain = matches!(p.activation, Activation::Identity) && p.y.is_none();
     let start = matches!(p.start, Start::Nothing | Start::Old);
     pays((p.m, p.n, p.k), V::LANES, E::BYTES, blocking.thresholds)
@@ -53,7 +53,7 @@ pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: Blocking) -> bo
 /// It [`fits`]; the operands can be accessed as their shapes and strides say; C overlaps nothing else, and no two
 /// of its elements share a place.
 #[inline(never)]
-pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: Blocking) {
+pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) {
     let add = matches!(p.start, Start::Old);
     let bytes = p.m.saturating_mul(p.n).saturating_mul(E::BYTES);
     // The stride of a single row may be anything.

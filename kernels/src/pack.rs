@@ -18,13 +18,15 @@ use crate::vector::Vector;
 /// How many values of k are packed at a time.
 pub const ROWS: usize = 16;
 
-/// A matrix in memory: its first element and the distances between rows and between columns.
+/// A matrix in memory: its first element and the distances between rows and between columns. These are not
+/// neighbours here: a compiler that copies two of a kind as one vector waits for both to be written, some 15 cycles.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Source<E> {
-    /// The first element.
-    pub ptr: *const E,
     /// Distance from one row to the next, in elements.
     pub row: usize,
+    /// The first element.
+    pub ptr: *const E,
     /// Distance from one column to the next, in elements.
     pub col: usize,
 }

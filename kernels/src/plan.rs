@@ -115,31 +115,36 @@ impl Tile {
     /// vectors do as well; at last one whose last vector is partial.
     #[inline(always)]
     pub fn strips(self, n: usize) -> impl Iterator<Item = Strips> {
-        let vectors = n.div_ceil(self.lanes);
-        let (mut wide, rest) = (vectors / self.nrv, vectors % self.nrv);
-        let mut narrow = (rest, (rest > 0) as usize);
-        if rest == 1 && self.nrv == 3 && wide > 0 {
-            (wide, narrow) = (wide - 1, (2, 2));
-        }
-        let mut parts = [(self.nrv, wide), narrow, (0, 0)];
-        let last = (n + self.lanes - 1) % self.lanes + 1;
-        if last < self.lanes {
-            let part = usize::from(narrow.1 > 0);
-            parts[part].1 -= 1;
-            parts[2] = (parts[part].0, 1);
-        }
         let mut j = 0;
-        parts.into_iter().enumerate().filter(|(_, (_, count))| *count > 0).map(move |(i, (nrv, count))| {
-            let strips = Strips {
-                j,
-                width: nrv * self.lanes,
-                count,
-                tail: i == 2,
-                last: if i == 2 { last } else { self.lanes },
-            };
-            j += count * strips.width;
-            strips
+        core::iter::from_fn(move || {
+            (j < n).then(|| {
+                let strips = self.strips_from(j, n);
+                j += strips.count * strips.width;
+                strips
+            })
         })
+    }
+
+    /// Those of one width that begin at column `j`.
+    #[inline(always)]
+    pub fn strips_from(self, j: usize, n: usize) -> Strips {
+        let vectors = (n - j).div_ceil(self.lanes);
+        let last = (n - 1) % self.lanes + 1;
+        let (nrv, count) = if vectors <= self.nrv {
+            (vectors, 1)
+        } else {
+            let (wide, rest) = (vectors / self.nrv, vectors % self.nrv);
+            match (rest, wide) {
+                (1, 1) if self.nrv == 3 => (2, 2),
+                (1, _) if self.nrv == 3 => (self.nrv, wide - 1),
+                _ => (self.nrv, wide),
+            }
+        };
+        // The very last strip stands alone if it is partial.
+        let ends = nrv * count == vectors && last < self.lanes;
+        let (count, tail) = if ends && count > 1 { (count - 1, false) } else { (count, ends) };
+        let last = if tail { last } else { self.lanes };
+        Strips { j, width: nrv * self.lanes, count, tail, last }
     }
 }
 

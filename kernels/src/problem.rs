@@ -6,13 +6,14 @@ use crate::microkernel::Initial;
 use crate::pack::{Source, offset};
 use crate::plan::{Order, Product};
 
-/// A matrix that is written.
+/// A matrix that is written. Its fields lie as those of a [`Source`], for the same reason.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Target<E> {
-    /// The first element.
-    pub ptr: *mut E,
     /// Distance from one row to the next, in elements.
     pub row: usize,
+    /// The first element.
+    pub ptr: *mut E,
     /// Distance from one column to the next, in elements.
     pub col: usize,
 }
@@ -58,9 +59,9 @@ pub enum Start<E> {
 /// `C = start + alpha·A·B`, then `Y = act(C)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Problem<E> {
+    pub k: usize,
     pub m: usize,
     pub n: usize,
-    pub k: usize,
     pub a: Source<E>,
     pub b: Source<E>,
     pub c: Target<E>,
@@ -136,16 +137,26 @@ impl<E: Element> Problem<E> {
         if self.flip { self.t() } else { self }
     }
 
+    /// The same without a copy in the usual case: `turned` is a place for the other.
+    #[inline(always)]
+    pub fn orient<'p>(&'p self, turned: &'p mut Option<Self>) -> &'p Self {
+        if self.flip { turned.insert(self.t()) } else { self }
+    }
+
     /// What the sums at (i, j) begin with, in the first block of k and in later ones, if they are written to `c`.
     #[inline(always)]
     pub fn initial(&self, first: bool, (i, j): (usize, usize), c: Target<E>) -> Initial<E> {
-        match (first, self.start) {
-            (true, Start::Nothing) => Initial::Nothing,
-            (true, Start::PerColumn(bias)) if self.c.col == 1 => Initial::Rows(bias.wrapping_add(j), 0),
+        let old = Initial::Rows(c.ptr, c.row);
+        if !first {
+            return old;
+        }
+        match &self.start {
+            Start::Nothing => Initial::Nothing,
+            Start::Old => old,
+            Start::PerColumn(bias) if self.c.col == 1 => Initial::Rows(bias.wrapping_add(j), 0),
             // Columns of C that are no neighbours: with one lane, or on the way to their places.
-            (true, Start::PerColumn(bias)) => Initial::Spread(bias.wrapping_add(j)),
-            (true, Start::PerRow(bias)) => Initial::Columns(bias.wrapping_add(i)),
-            _ => Initial::Rows(c.ptr, c.row),
+            Start::PerColumn(bias) => Initial::Spread(bias.wrapping_add(j)),
+            Start::PerRow(bias) => Initial::Columns(bias.wrapping_add(i)),
         }
     }
 

@@ -23,38 +23,43 @@ use crate::threads::{Cuts, Shared, fork};
 #[inline(always)]
 pub unsafe fn product<V: Kernels<E>, E: Element>(
     v: V,
-    p: Problem<E>,
-    blocking: Blocking,
+    p: &Problem<E>,
+    blocking: &Blocking,
     team: Team<'_>,
     scratch: &mut Scratch<'_>,
 ) -> Result<(), Error> {
     if p.is_empty() {
         return Ok(());
     }
-    let oriented = p.oriented();
+    let mut turned = None;
+    let oriented = p.orient(&mut turned);
     let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
     // With one lane everything fits, also what is worth several threads: those cut it first.
     let alone = V::LANES > 1 || team.threads <= 1;
-    if team.threads <= 1 && outer::fits::<V, E>(&oriented, blocking) {
+    if team.threads <= 1 && outer::fits::<V, E>(oriented, blocking) {
         // SAFETY: the contract is the same.
-        unsafe { outer::run(v, &oriented, blocking) };
+        unsafe { outer::run(v, oriented, blocking) };
         return Ok(());
     }
-    if alone && direct::fits::<V, E>(&oriented, blocking) {
-        let room = scratch.get::<E>(direct::scratch::<V, E>(&oriented))?;
+    if alone && direct::fits::<V, E>(oriented, blocking) {
+        let room = match direct::scratch::<V, E>(oriented) {
+            0 => core::ptr::dangling_mut(),
+            need => scratch.get::<E>(need)?,
+        };
         // SAFETY: the contract is the same.
-        unsafe { direct::run(v, &oriented, room) };
+        unsafe { direct::run(v, oriented, room) };
         return Ok(());
     }
-    let planned = Planned::new(v, oriented, blocking);
+    let planned = Planned::new(v, *oriented, blocking);
     let each = planned.scratch();
     let room = scratch.get::<E>(team.threads.saturating_mul(each))?;
-    // SAFETY: the contract is the same, and each thread has the scratch memory that the whole needs: a part needs no more (see `gemm`).
+    // SAFETY: the contract is the same, and each thread has the scratch memory that the whole needs: a part
+    // needs no more (see `gemm`).
     unsafe {
         if team.threads <= 1 {
             planned.run(room);
         } else {
-            let parts = Parts::new(oriented, team.threads);
+            let parts = Parts::new(*oriented, team.threads);
             let operands = Shared((parts, room));
             fork(team, parts.number, |member, i| {
                 let &(parts, room) = operands.get();
@@ -83,7 +88,7 @@ impl<E: Element> Parts<E> {
     /// # Safety
     /// As for [`product`]; nobody else computes this part, and the scratch memory is what
     /// [`Planned::scratch`] says of the whole.
-    pub unsafe fn run<V: Kernels<E>>(self, v: V, i: usize, blocking: Blocking, scratch: (*mut E, usize)) {
+    pub unsafe fn run<V: Kernels<E>>(self, v: V, i: usize, blocking: &Blocking, scratch: (*mut E, usize)) {
         let mut p = self.whole;
         // Without threads nothing of this is compiled.
         if cfg!(feature = "threads") {
@@ -95,6 +100,6 @@ impl<E: Element> Parts<E> {
             p = p.rows(part.rows.0, part.rows.1).cols(part.cols.0, part.cols.1);
         }
         // SAFETY: a part of the output that no other thread writes, and scratch memory of this thread's own.
-        unsafe { gemm(v, p, blocking, scratch) };
+        unsafe { gemm(v, &p, blocking, scratch) };
     }
 }

@@ -22,6 +22,39 @@ impl Extra<f32> for V4 {
         // SAFETY: the token proves the ISA; the caller says that the pieces can be read; a
         // register of pulp's and one of the compiler's are the same.
         unsafe {
+            let (low, high) = (|a, b| _mm512_unpacklo_ps(a, b), |a, b| _mm512_unpackhi_ps(a, b));
+            let (low2, high2) = (
+                |a, b| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))),
+                |a, b| _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))),
+            );
+            if PIECES == 4 {
+                let mut rows = [[_mm512_setzero_ps(); 4]; 4];
+                for l in 0..4 {
+                    let (r0, r1) = (_mm512_loadu_ps(row(l, 0)), _mm512_loadu_ps(row(l, 1)));
+                    let (r2, r3) = (_mm512_loadu_ps(row(l, 2)), _mm512_loadu_ps(row(l, 3)));
+                    let (a, b, x, y) = (low(r0, r1), low(r2, r3), high(r0, r1), high(r2, r3));
+                    // Column 4i + j of these four rows is in lane i of vector j.
+                    rows[l] = [low2(a, b), high2(a, b), low2(x, y), high2(x, y)];
+                }
+                let mut columns = [[_mm512_setzero_ps(); 4]; 4];
+                for j in 0..4 {
+                    columns[j] = transpose::lanes(
+                        [rows[0][j], rows[1][j], rows[2][j], rows[3][j]],
+                        (
+                            |a, b| _mm512_shuffle_f32x4::<0x44>(a, b),
+                            |a, b| _mm512_shuffle_f32x4::<0xEE>(a, b),
+                        ),
+                        (
+                            |a, b| _mm512_shuffle_f32x4::<0x88>(a, b),
+                            |a, b| _mm512_shuffle_f32x4::<0xDD>(a, b),
+                        ),
+                    );
+                }
+                for i in 0..16 {
+                    put(i, transmute::<__m512, Self::f32s>(columns[i % 4][i / 4]));
+                }
+                return;
+            }
             transpose::quads::<_, PIECES>(
                 |c, q| {
                     let piece = |l: usize| _mm_loadu_ps(row(l, q).add(4 * c));
@@ -30,11 +63,8 @@ impl Extra<f32> for V4 {
                     let v = _mm512_insertf32x4::<2>(v, piece(2));
                     _mm512_insertf32x4::<3>(v, piece(3))
                 },
-                (|a, b| _mm512_unpacklo_ps(a, b), |a, b| _mm512_unpackhi_ps(a, b)),
-                (
-                    |a, b| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))),
-                    |a, b| _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b))),
-                ),
+                (low, high),
+                (low2, high2),
                 |i, v| put(i, transmute::<__m512, Self::f32s>(v)),
             );
         }
@@ -53,6 +83,32 @@ impl Extra<f64> for V4 {
         // SAFETY: the token proves the ISA; the caller says that the pieces can be read; a
         // register of pulp's and one of the compiler's are the same.
         unsafe {
+            let (low, high) = (|a, b| _mm512_unpacklo_pd(a, b), |a, b| _mm512_unpackhi_pd(a, b));
+            if PIECES == 4 {
+                let mut rows = [[_mm512_setzero_pd(); 2]; 4];
+                for l in 0..4 {
+                    let (r0, r1) = (_mm512_loadu_pd(row(l, 0)), _mm512_loadu_pd(row(l, 1)));
+                    rows[l] = [low(r0, r1), high(r0, r1)];
+                }
+                let mut columns = [[_mm512_setzero_pd(); 4]; 2];
+                for j in 0..2 {
+                    columns[j] = transpose::lanes(
+                        [rows[0][j], rows[1][j], rows[2][j], rows[3][j]],
+                        (
+                            |a, b| _mm512_shuffle_f64x2::<0x44>(a, b),
+                            |a, b| _mm512_shuffle_f64x2::<0xEE>(a, b),
+                        ),
+                        (
+                            |a, b| _mm512_shuffle_f64x2::<0x88>(a, b),
+                            |a, b| _mm512_shuffle_f64x2::<0xDD>(a, b),
+                        ),
+                    );
+                }
+                for i in 0..8 {
+                    put(i, transmute::<__m512d, Self::f64s>(columns[i % 2][i / 2]));
+                }
+                return;
+            }
             transpose::pairs::<_, PIECES>(
                 |c, q| {
                     let piece = |l: usize| _mm_loadu_pd(row(l, q).add(2 * c));
@@ -61,8 +117,8 @@ impl Extra<f64> for V4 {
                     let v = _mm512_insertf64x2::<2>(v, piece(2));
                     _mm512_insertf64x2::<3>(v, piece(3))
                 },
-                |a, b| _mm512_unpacklo_pd(a, b),
-                |a, b| _mm512_unpackhi_pd(a, b),
+                low,
+                high,
                 |i, v| put(i, transmute::<__m512d, Self::f64s>(v)),
             );
         }

@@ -2,6 +2,9 @@
 //! of 16 bytes of LANES/q rows into each vector, so that only shuffles within a lane remain (two
 //! steps of unpacking for `f32`, one for `f64`).
 //!
+//! Where a vector of four such lanes is shuffled as fast as it is loaded, whole rows are read, and
+//! [`lanes`] is the last step.
+//!
 //! All pieces of a row are read together: where rows are a power of two apart, their cache lines
 //! have few places in L1, and would be gone before the next piece.
 
@@ -55,4 +58,17 @@ pub fn quads<V: Copy, const PIECES: usize>(
         put(4 * c + 2, low2(x, y));
         put(4 * c + 3, high2(x, y));
     }
+}
+
+/// Four vectors of four lanes of 16 bytes: lane l of vector i becomes lane i of vector l. Of two vectors `low`
+/// and `high` take two lanes each, `even` the first and third, `odd` the second and fourth.
+#[inline(always)]
+pub fn lanes<V: Copy>(
+    [a, b, c, d]: [V; 4],
+    (low, high): (impl Fn(V, V) -> V, impl Fn(V, V) -> V),
+    (even, odd): (impl Fn(V, V) -> V, impl Fn(V, V) -> V),
+) -> [V; 4] {
+    let (ab, cd) = (low(a, b), low(c, d));
+    let (x, y) = (high(a, b), high(c, d));
+    [even(ab, cd), odd(ab, cd), even(x, y), odd(x, y)]
 }
