@@ -57,9 +57,9 @@ impl Plan {
         let batch = n.min(K_BLOCK.saturating_mul(self.threads));
         let sweep = matches!(self.op, Op::Backward | Op::Step);
         let rows = if sweep { batch } else { n };
-        let forward = Product { m: n, n: m, k: d, a: Order::Rows, b: Order::Rows };
-        let dx = Product { m: rows, n: d, k: m, a: Order::Rows, b: Order::Columns };
-        let dw = Product { m: d, n: m, k: rows, a: Order::Columns, b: Order::Rows };
+        let forward = Product { m: n, n: m, k: d, a: Order::Rows, b: Order::Rows, b_row: m };
+        let dx = Product { m: rows, n: d, k: m, a: Order::Rows, b: Order::Columns, b_row: 1 };
+        let dw = Product { m: d, n: m, k: rows, a: Order::Columns, b: Order::Rows, b_row: m };
         let all = [
             (self.op == Op::Forward, "Y = X·W", forward),
             (sweep || self.op == Op::GradInput, "∇X = ∇Z·Wᵀ", dx),

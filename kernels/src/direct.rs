@@ -81,7 +81,6 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
             b_strip: strips.width,
             b_col: 1,
             c_col: 1,
-            copy_a: core::ptr::null_mut(),
             copy_b: core::ptr::null_mut(),
             c: p.c.ptr.wrapping_add(strips.j),
             c_row: p.c.row,
@@ -100,7 +99,7 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
             }
             (t.rows, t.a_tile) = (rows, mr * p.a.row);
             t.initial = p.initial(true, (i, strips.j), p.c.at(i, strips.j));
-            let kernel = V::TABLE.kernel((strips.width / V::LANES, mr), by_rows, strips.tail, (false, false));
+            let kernel = V::TABLE.kernel((strips.width / V::LANES, mr), by_rows, strips.tail, false);
             // SAFETY: parts of the operands.
             unsafe {
                 kernel(v, &t);

@@ -8,8 +8,8 @@
 //!                         pack the panel of B, if the kernels cannot read it as it is
 //!     loop 2                  for each microtile of MR rows
 //!     loop 1                      for each strip of NR columns
-//!                                     microkernel; in the first strip it copies A, in the first
-//!                                     microtile B, if that pays for the others
+//!                                     microkernel; in the first microtile it copies B, if that pays
+//!                                     for the others
 //!                                 after the last block of the sum, the activation
 //! ```
 //!
@@ -238,9 +238,8 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     /// or operands are copied; else as many as have their part of C in L1.
     #[inline(always)]
     fn together(&self, block: Block, nc: usize) -> usize {
-        let Loops { a, b, slice, .. } = self.plan.loops;
-        let copies =
-            a == Access::Copied || b == Access::Copied || slice < K_BLOCK || self.plan.is_scattered();
+        let Loops { b, slice, .. } = self.plan.loops;
+        let copies = b == Access::Copied || slice < K_BLOCK || self.plan.is_scattered();
         if copies || block.kc * nc > LIGHT { 1 } else { (NEAR / nc / self.plan.loops.tile.mr).max(1) }
     }
 
@@ -274,35 +273,25 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             t.sums_row = cols;
             (t.c, t.c_row) = (sums, cols);
         }
-        // The first microtile copies B, the first strip copies A.
+        // The first microtile copies B.
         let copies_b = b == Access::Copied && rows.at == 0 && !strips.tail;
         if !(b.is_direct() || copies_b || b == Access::Copied && strips.tail) {
             (t.b, t.b_row) = (panel, strips.width);
             t.b_strip = strips.width * block.kc;
         }
         t.copy_b = panel;
-        t.copy_a = self.micropanel(block, rows.at, rows.ir);
-        let copies_a = a == Access::Copied && strips.j == 0;
+        let source = if a.is_direct() {
+            self.plan.p.a.at(rows.ic + rows.ir, block.pc)
+        } else {
+            Source { ptr: self.micropanel(block, rows.at, rows.ir).cast_const(), row: 1, col: rows.mr }
+        };
+        (t.a, t.a_row, t.a_col) = (source.ptr, source.row, source.col);
+        t.a_tile = if a.is_direct() { rows.mr * source.row } else { rows.mr * block.kc + V::LANES };
+        let by_rows = a.is_direct() && self.plan.order == Order::Rows;
+        let kernel = V::TABLE.kernel((strips.width / V::LANES, rows.mr), by_rows, strips.tail, copies_b);
         let mut done = 0;
         while done < strips.count {
-            let copies_a = copies_a && done == 0;
-            t.strips =
-                if copies_a || block.closes && self.plan.is_scattered() { 1 } else { strips.count - done };
-            let there = a.is_direct() || copies_a;
-            let source = if there {
-                self.plan.p.a.at(rows.ic + rows.ir, block.pc)
-            } else {
-                Source { ptr: t.copy_a.cast_const(), row: 1, col: rows.mr }
-            };
-            (t.a, t.a_row, t.a_col) = (source.ptr, source.row, source.col);
-            t.a_tile = if there { rows.mr * source.row } else { rows.mr * block.kc + V::LANES };
-            let by_rows = there && self.plan.order == Order::Rows;
-            let kernel = V::TABLE.kernel(
-                (strips.width / V::LANES, rows.mr),
-                by_rows,
-                strips.tail,
-                (copies_a, copies_b),
-            );
+            t.strips = if block.closes && self.plan.is_scattered() { 1 } else { strips.count - done };
             let place = (rows.ic + rows.ir, strips.j + done * strips.width);
             // SAFETY: a part of A (mr × kc), of B (kc × the strips) and of C, or their copies in scratch memory.
             unsafe {
@@ -340,7 +329,6 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             b_strip: strips.width.wrapping_mul(b.col),
             b_col: b.col,
             c_col: 1,
-            copy_a: self.scratch,
             copy_b: self.scratch,
             c: p.c.ptr,
             c_row: p.c.row,
@@ -387,9 +375,15 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
 
     /// Some columns of all micropanels at a time, for the same reason.
     unsafe fn pack_a(&self, block: Block, ic: usize, mc: usize) {
+        let tiles = Pieces::new(mc, self.plan.loops.tile.mr);
+        if self.plan.order == Order::Columns {
+            let from = self.plan.p.a.at(ic, block.pc);
+            // SAFETY: a part of A; the block has room for all micropanels, a vector behind each.
+            return unsafe { pack::columns(self.plan.v, from, tiles, block.kc, self.scratch) };
+        }
         for k in (0..block.kc).step_by(pack::ROWS) {
             let cols = pack::ROWS.min(block.kc - k);
-            for (at, (ir, mr)) in Pieces::new(mc, self.plan.loops.tile.mr).iter().enumerate() {
+            for (at, (ir, mr)) in tiles.iter().enumerate() {
                 let to = self.micropanel(block, at, ir).wrapping_add(k * mr);
                 let from = self.plan.p.a.at(ic + ir, block.pc + k);
                 // SAFETY: a part of A; the block has room for all micropanels, a vector behind each.

@@ -15,9 +15,9 @@
 //! micropanel. B's rows are contiguous. The last vector of a row may be partial (`TAIL`): a mask keeps
 //! its memory untouched. Machines with one lane have a body of their own (`scalar.rs`).
 //!
-//! On the way through long sums the kernel may copy what it reads into scratch memory (`COPY`), in the
-//! order in which the next tiles will read it: the stores cost nothing beside the multiply-adds, where
-//! a copy beforehand costs as much as two tiles.
+//! On the way through long sums the kernel may copy B into scratch memory (`COPY`), in the order in which the
+//! next tiles will read it: the stores cost nothing beside the multiply-adds, where a copy beforehand costs as
+//! much as two tiles.
 //!
 //! Four values of k go into one turn of the loop: the integer instructions of a turn compete with
 //! the multiply-adds for the same ports, and cost a tenth of the speed if they are not spread out.
@@ -43,7 +43,7 @@ pub enum Initial<E> {
 }
 
 /// Rows of microtiles: `C[MR×N] = initial + alpha·A[MR×len]·B[len×N]`, strip after strip, row after row.
-/// Only of a single row some operand may be copied, or go on from sums.
+/// Only with a single row B may be copied, or the sums go on from others.
 #[derive(Clone, Copy, Debug)]
 pub struct Tiles<E> {
     /// Length of the sum, at most `K_BLOCK`.
@@ -63,9 +63,7 @@ pub struct Tiles<E> {
     /// Distance between columns of B, of C: only where a vector has one lane, else they are 1.
     pub b_col: usize,
     pub c_col: usize,
-    /// Where the columns of A go, MR apart, and the rows of B, NRV vectors apart, as far as they are
-    /// copied. Behind the last column there is room for a vector.
-    pub copy_a: *mut E,
+    /// Where the rows of B go, NRV vectors apart, if they are copied.
     pub copy_b: *mut E,
     /// C, and the distance between its rows.
     pub c: *mut E,
@@ -86,20 +84,15 @@ pub struct Tiles<E> {
 /// A microkernel for one tile shape: rows of such tiles.
 pub type Microkernel<V, E> = unsafe fn(V, &Tiles<E>);
 
-/// A is copied: only where its columns are contiguous.
-pub const COPY_A: usize = 1;
-/// B is copied.
-pub const COPY_B: usize = 2;
-
 /// The body as a function that is compiled for `V`. `TAIL`: the last vector is partial.
-/// `BY_ROWS`: A's rows are contiguous, otherwise its columns are. `COPY`: what is copied.
+/// `BY_ROWS`: A's rows are contiguous, otherwise its columns are. `COPY`: B is copied.
 ///
 /// # Safety
 /// With M = `rows`·MR and N the columns of all strips, `last` counted in the last vector of each: A can be
 /// read as M×`len`, B as `len`×N, the initial matrix as M×N, M or N values, the sums so far as M×N; C can be
 /// written as M×N and overlaps neither A nor B. C may be the initial matrix or the sums themselves. With
-/// sums or copies `rows` is 1, with a copy of A `strips` too. What is copied has its place, which overlaps
-/// nothing else: `len` columns of A and a vector, `len` whole rows of each strip of B.
+/// sums or a copy `rows` is 1. What is copied has its place, which overlaps nothing else: `len` whole rows of
+/// each strip of B.
 unsafe fn tile<
     V: Vector<E>,
     E: Element,
@@ -107,7 +100,7 @@ unsafe fn tile<
     const NRV: usize,
     const TAIL: bool,
     const BY_ROWS: bool,
-    const COPY: usize,
+    const COPY: bool,
 >(
     v: V,
     t: &Tiles<E>,
@@ -127,7 +120,7 @@ unsafe fn body<
     const NRV: usize,
     const TAIL: bool,
     const BY_ROWS: bool,
-    const COPY: usize,
+    const COPY: bool,
 >(
     v: V,
     t: &Tiles<E>,
@@ -204,7 +197,7 @@ unsafe fn sum<
     const NRV: usize,
     const TAIL: bool,
     const BY_ROWS: bool,
-    const COPY: usize,
+    const COPY: bool,
 >(
     v: V,
     t: &Tiles<E>,
@@ -212,15 +205,19 @@ unsafe fn sum<
     tail: V::Tail,
 ) {
     let (mut a, mut b) = (t.a, t.b);
-    let (mut copy_a, mut copy_b) = (t.copy_a, t.copy_b);
+    let mut copy_b = t.copy_b;
     // One value of k, u behind where the pointers are.
     macro_rules! add {
         ($u:expr) => {{
             let (a, b) = (a.wrapping_add($u * t.a_col), b.wrapping_add($u * t.b_row));
-            // SAFETY: column k of A and row k of B, as the caller says, and the places of their copies.
+            // SAFETY: column k of A and row k of B, as the caller says, and the place of its copy.
             unsafe {
                 let row = step::<V, E, MR, NRV, TAIL, BY_ROWS>(v, acc, (a, t.a_row), (b, t.b_col), tail);
-                copy::<V, E, MR, NRV, COPY>(v, $u, (a, copy_a), (row, copy_b));
+                if COPY {
+                    for (j, &b) in row.iter().enumerate() {
+                        v.store_at(copy_b.wrapping_add(($u * NRV + j) * V::LANES), b);
+                    }
+                }
             }
         }};
     }
@@ -238,14 +235,12 @@ unsafe fn sum<
         compiler_fence(Ordering::SeqCst);
         a = a.wrapping_add(unroll * t.a_col);
         b = b.wrapping_add(unroll * t.b_row);
-        copy_a = copy_a.wrapping_add(unroll * MR);
         copy_b = copy_b.wrapping_add(unroll * NRV * V::LANES);
     }
     for _ in 0..t.len % unroll {
         add!(0);
         a = a.wrapping_add(t.a_col);
         b = b.wrapping_add(t.b_row);
-        copy_a = copy_a.wrapping_add(MR);
         copy_b = copy_b.wrapping_add(NRV * V::LANES);
     }
 }
@@ -289,31 +284,6 @@ unsafe fn end<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const
             if TAIL && j == NRV - 1 { v.store_tail(p, tail, acc[i][j]) } else { v.store_at(p, acc[i][j]) }
         }
     });
-}
-
-/// Column u of A and row u of B to their places in scratch memory, as far as `COPY` says.
-#[inline(always)]
-unsafe fn copy<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const COPY: usize>(
-    v: V,
-    u: usize,
-    (a, to_a): (*const E, *mut E),
-    (row, to_b): ([V::V; NRV], *mut E),
-) {
-    // SAFETY: MR elements of A; room for MR of them and the rest of a vector, and for a row of B.
-    unsafe {
-        if COPY & COPY_A != 0 {
-            for i in (0..MR).step_by(V::LANES) {
-                // What is written beyond MR is overwritten by the next column, or lies in the room behind the last.
-                let part = v.load_tail(a.wrapping_add(i), v.tail(V::LANES.min(MR - i)));
-                v.store_at(to_a.wrapping_add(u * MR + i), part);
-            }
-        }
-        if COPY & COPY_B != 0 {
-            for (j, &b) in row.iter().enumerate() {
-                v.store_at(to_b.wrapping_add((u * NRV + j) * V::LANES), b);
-            }
-        }
-    }
 }
 
 /// One value of k: a column of A times a row of B, which is returned.
@@ -371,17 +341,10 @@ fn each<const MR: usize, const NRV: usize>(mut f: impl FnMut(usize, usize)) {
 pub struct Variants<V: 'static, E: 'static> {
     /// For A by columns and by rows, the whole one and the one with a partial vector.
     pub plain: [[Microkernel<V, E>; 2]; 2],
-    /// None in tiles for few rows, which have nobody to copy for, on a machine with one lane, where nothing is
-    /// copied, and without the feature `packing`.
-    pub copying: Option<Copying<V, E>>,
-}
-
-/// The kernels of one tile that copy, with whole vectors.
-pub struct Copying<V: 'static, E: 'static> {
-    /// For A by columns: `COPY_A`, `COPY_B`, both.
-    pub by_columns: [Microkernel<V, E>; 3],
-    /// For A by rows: `COPY_B`.
-    pub by_rows: Microkernel<V, E>,
+    /// Those that copy B, with whole vectors: for A by columns and by rows. None in tiles for few rows, which
+    /// have nobody to copy for, on a machine with one lane, where nothing is copied, and without the feature
+    /// `packing`.
+    pub copying: Option<[Microkernel<V, E>; 2]>,
 }
 
 /// The microkernels of one ISA and element type.
@@ -391,21 +354,18 @@ pub struct Table<V: 'static, E: 'static> {
 }
 
 impl<V: Vector<E>, E: Element> Table<V, E> {
-    /// The kernel for a strip of `nrv` vectors and `mr` rows; what it copies: A, B.
+    /// The kernel for a strip of `nrv` vectors and `mr` rows; whether it copies B.
     #[inline(always)]
     pub fn kernel(
         &self,
         (nrv, mr): (usize, usize),
         by_rows: bool,
         tail: bool,
-        copies: (bool, bool),
+        copies: bool,
     ) -> Microkernel<V, E> {
         let variants = &self.kernels[nrv - 1][mr - 1];
-        match (copies, &variants.copying) {
-            ((false, true), Some(copying)) if by_rows => copying.by_rows,
-            ((true, false), Some(copying)) => copying.by_columns[0],
-            ((false, true), Some(copying)) => copying.by_columns[1],
-            ((true, true), Some(copying)) => copying.by_columns[2],
+        match &variants.copying {
+            Some(copying) if copies => copying[usize::from(by_rows)],
             _ => variants.plain[usize::from(by_rows)][usize::from(tail)],
         }
     }
@@ -426,19 +386,15 @@ macro_rules! table {
         }),*]
     };
     (@tails $mr:literal, $nrv:literal, $by_rows:expr) => {
-        [tile::<V, E, $mr, $nrv, false, { $by_rows }, 0>, tile::<V, E, $mr, $nrv, true, { $by_rows }, 0>]
+        [tile::<V, E, $mr, $nrv, false, { $by_rows }, false>, tile::<V, E, $mr, $nrv, true, { $by_rows }, false>]
     };
     (@copying few, $mr:literal, $nrv:literal) => { None };
     (@copying lanes, $mr:literal, $nrv:literal) => {
         if cfg!(feature = "packing") {
-            Some(Copying {
-                by_columns: [
-                    tile::<V, E, $mr, $nrv, false, false, COPY_A>,
-                    tile::<V, E, $mr, $nrv, false, false, COPY_B>,
-                    tile::<V, E, $mr, $nrv, false, false, { COPY_A | COPY_B }>,
-                ],
-                by_rows: tile::<V, E, $mr, $nrv, false, true, COPY_B>,
-            })
+            Some([
+                tile::<V, E, $mr, $nrv, false, false, true>,
+                tile::<V, E, $mr, $nrv, false, true, true>,
+            ])
         } else {
             None
         }

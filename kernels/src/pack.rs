@@ -12,7 +12,7 @@ use core::ops::Range;
 
 use trine_core::Element;
 
-use crate::plan::Order;
+use crate::plan::{Order, Pieces};
 use crate::vector::Vector;
 
 /// How many values of k are packed at a time.
@@ -205,4 +205,47 @@ pub unsafe fn micropanel<E: Element>(a: Source<E>, rows: usize, len: usize, to: 
             unsafe { *to.add(k * rows + i) = *a.at(i, k).ptr };
         }
     }
+}
+
+/// Values of k that are packed of all micropanels before the next: as many cache lines that lie a power of two apart
+/// as L1 has room for, which the next micropanel finds there.
+const CHUNK: usize = 8;
+
+/// All micropanels of a block of A whose columns are contiguous: micropanel `at`, which begins with row `ir`, to
+/// `ir·len + at·LANES` behind `to`.
+///
+/// # Safety
+/// A can be read as the rows of all tiles × len, its row stride is 1; `to` has room for as many elements and a vector
+/// behind each micropanel.
+pub unsafe fn columns<V: Vector<E>, E: Element>(v: V, a: Source<E>, tiles: Pieces, len: usize, to: *mut E) {
+    v.vectorize(
+        #[inline(always)]
+        || {
+            for from in (0..len).step_by(CHUNK) {
+                for (at, (ir, mr)) in tiles.iter().enumerate() {
+                    let mut column = a.at(ir, from).ptr;
+                    let mut to = to.wrapping_add(ir * len + at * V::LANES + from * mr);
+                    let whole = mr - mr % V::LANES;
+                    let tail = v.tail(if whole < mr { mr - whole } else { V::LANES });
+                    for _ in from..len.min(from + CHUNK) {
+                        // SAFETY: mr elements of A; what is written beyond them is overwritten by the next column, or
+                        // lies in the room behind the last.
+                        unsafe {
+                            for i in (0..whole).step_by(V::LANES) {
+                                v.store_at(to.wrapping_add(i), v.load_at(column.wrapping_add(i)));
+                            }
+                            if whole < mr {
+                                v.store_at(
+                                    to.wrapping_add(whole),
+                                    v.load_tail(column.wrapping_add(whole), tail),
+                                );
+                            }
+                        }
+                        column = column.wrapping_add(a.col);
+                        to = to.wrapping_add(mr);
+                    }
+                }
+            }
+        },
+    );
 }

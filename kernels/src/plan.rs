@@ -177,6 +177,8 @@ pub struct Product {
     pub a: Order,
     /// How B lies in memory.
     pub b: Order,
+    /// Distance between rows of B, in elements.
+    pub b_row: usize,
 }
 
 /// How a matrix lies in memory.
@@ -255,14 +257,14 @@ impl Loops {
             return loops;
         }
         let (pays_a, pays_b) = match blocking.packing {
-            // The first strip copies A: it has to be a whole one.
-            Packing::Always => (matches!(p.a, Order::Columns) && p.n > tile.nr(), true),
+            Packing::Always => (matches!(p.a, Order::Columns), true),
             Packing::Never => (false, false),
             Packing::Auto => {
                 (a_pays(p, tile, blocking.thresholds, bytes), b_pays(p, tile, blocking.thresholds, bytes))
             }
         };
-        loops.a = Access::new(matches!(p.a, Order::Scattered), pays_a);
+        let packs_a = matches!(p.a, Order::Scattered) || cfg!(feature = "packing") && pays_a;
+        loops.a = Access::new(packs_a, false);
         loops.b = Access::new(!matches!(p.b, Order::Rows), pays_b);
         let few = Tile::few(isa, bytes);
         if p.m <= few.mr && p.n > tile.nr() && loops.a.is_direct() && loops.b.is_direct() {
@@ -323,7 +325,7 @@ pub const fn gemm_scratch(m: usize, n: usize, k: usize, isa: Isa, blocking: Bloc
         let (m, n) = if case & 1 == 0 { (m, n) } else { (n, m) };
         let a = [Order::Rows, Order::Columns, Order::Scattered][case / 4];
         let b = if case & 2 == 0 { Order::Rows } else { Order::Scattered };
-        let p = Product { m, n, k, a, b };
+        let p = Product { m, n, k, a, b, b_row: n };
         let loops = Loops::new(p, isa, blocking, bytes);
         most = at_least(loops.regions(p, isa, blocking, bytes)[2].saturating_add(tile_scratch(tile)), most);
         case += 1;
@@ -371,7 +373,7 @@ const fn slice(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> usize 
 }
 
 /// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away
-/// from the next. A copy costs little beside the tiles of the first strip.
+/// from the next. Packed beforehand, a line is read once, for all tiles that have a part of it.
 const fn a_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool {
     let large = p.m.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > when.copy_a_bytes;
     matches!(p.a, Order::Columns) && large && p.n.div_ceil(tile.nr()) > when.copy_a_strips
@@ -380,9 +382,18 @@ const fn a_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool 
 /// B by rows: a copy costs little beside the first tile of rows, and saves the others what strides
 /// cost in L1 and TLB.
 const fn b_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool {
-    p.m.div_ceil(tile.mr) >= when.copy_b_tiles
-        && p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > when.copy_b_bytes
+    let (tiles, size) = (p.m.div_ceil(tile.mr), p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes));
+    let crowded = p.b_row.wrapping_mul(bytes).is_multiple_of(CROWDED)
+        && tiles >= CROWDED_TILES
+        && size > when.slice_bytes;
+    crowded || tiles >= when.copy_b_tiles && size > when.copy_b_bytes
 }
+
+/// Rows of B a multiple of so many bytes apart compete for few places in the caches …
+const CROWDED: usize = 2048;
+
+/// … and from so many tiles of rows on a copy is worth it.
+const CROWDED_TILES: usize = 6;
 
 /// How many of `y` there are in `x`: a division that cannot panic, for firmware that is to have no panic.
 const fn per(x: usize, y: usize) -> usize {

@@ -205,6 +205,7 @@ impl<E: Element> Problem<E> {
             // Of a single row only the distance along k counts.
             a: if self.m == 1 && self.a.col != 1 { Order::Columns } else { self.a.order() },
             b: self.b.order(),
+            b_row: self.b.row,
         }
     }
 
