@@ -29,8 +29,8 @@ pub struct Blocking {
     pub thresholds: Thresholds,
 }
 
-/// When operands go through scratch memory, copied by the first tiles that read them: nowhere without the feature
-/// `packing`. What a kernel cannot read as it is, is always packed beforehand.
+/// When operands that kernels could read as they are go through scratch memory: nowhere without the feature
+/// `packing`. Others always do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     /// Where it pays.
@@ -218,7 +218,7 @@ pub enum Access {
     Direct,
     /// Where it lies for the first tile, which copies it into scratch memory for the others.
     Copied,
-    /// It is brought into their order first, in scratch memory: they cannot read it as it is.
+    /// It is brought into their order first, in scratch memory.
     Packed,
 }
 
@@ -365,11 +365,23 @@ const fn can_slice(p: Product, tile: Tile, blocking: Blocking, bytes: usize) -> 
 }
 
 /// Values of k in a slice: as many streams as memory can follow, and more from the caches, for then the sums go to
-/// L1 and back less often.
+/// L1 and back less often; fewer where rows compete for places.
 const fn slice(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> usize {
-    let near = p.n.saturating_mul(p.k).saturating_mul(bytes) <= when.near_bytes;
-    let times = if near && tile.lanes * bytes >= LINE { 4 } else { 1 };
+    let size = p.n.saturating_mul(p.k).saturating_mul(bytes);
+    if is_crowded(p, when, bytes) {
+        return at_least(when.slice / 2, 1);
+    }
+    let times = if tile.lanes * bytes >= LINE && size <= when.near_bytes { 4 } else { 2 };
     at_most(when.slice.saturating_mul(times), K_BLOCK)
+}
+
+/// Whether rows of B compete for few places in the caches: they are a multiple of so much apart. What does not stay
+/// in L2 in any case suffers from half of that.
+const fn is_crowded(p: Product, when: Thresholds, bytes: usize) -> bool {
+    const CROWDED: usize = 2048;
+    let row = p.b_row.wrapping_mul(bytes);
+    let far = p.n.saturating_mul(p.k).saturating_mul(bytes) / 2 > when.copy_b_bytes;
+    row.is_multiple_of(CROWDED) || far && row.is_multiple_of(CROWDED / 2)
 }
 
 /// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away
@@ -383,16 +395,11 @@ const fn a_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool 
 /// cost in L1 and TLB.
 const fn b_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool {
     let (tiles, size) = (p.m.div_ceil(tile.mr), p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes));
-    let crowded = p.b_row.wrapping_mul(bytes).is_multiple_of(CROWDED)
-        && tiles >= CROWDED_TILES
-        && size > when.slice_bytes;
-    crowded || tiles >= when.copy_b_tiles && size > when.copy_b_bytes
+    tiles >= when.copy_b_tiles && size > when.copy_b_bytes
+        || tiles >= CROWDED_TILES && size > when.slice_bytes && is_crowded(p, when, bytes)
 }
 
-/// Rows of B a multiple of so many bytes apart compete for few places in the caches …
-const CROWDED: usize = 2048;
-
-/// … and from so many tiles of rows on a copy is worth it.
+/// From so many tiles of rows on, rows of B that compete for places are worth a copy.
 const CROWDED_TILES: usize = 6;
 
 /// How many of `y` there are in `x`: a division that cannot panic, for firmware that is to have no panic.
@@ -463,26 +470,66 @@ mod tests {
         sides().flat_map(move |m| {
             sides().flat_map(move |n| {
                 sides().step_by(2).flat_map(move |k| {
-                    orders.into_iter().flat_map(move |a| orders.map(|b| Product { m, n, k, a, b }))
+                    // Some with rows of B that compete for places.
+                    let b_row = if k % 4 == 0 { 512 } else { n };
+                    orders.into_iter().flat_map(move |a| orders.map(|b| Product { m, n, k, a, b, b_row }))
                 })
             })
         })
     }
 
+    fn loops((m, side, b_row): (usize, usize, usize), isa: Isa, bytes: usize) -> Loops {
+        let p = Product { m, n: side, k: side, a: Order::Rows, b: Order::Rows, b_row };
+        Loops::new(p, isa, Blocking::for_caches(Caches::DEFAULT, isa, bytes), bytes)
+    }
+
     #[test]
     fn slices_are_longer_where_b_comes_from_the_caches_in_whole_lines() {
-        let slice = |isa, bytes, side| {
-            let p = Product { m: 1, n: side, k: side, a: Order::Rows, b: Order::Rows };
-            Loops::new(p, isa, Blocking::for_caches(Caches::DEFAULT, isa, bytes), bytes).slice
-        };
+        let slice = |isa, bytes, side| loops((1, side, side | 1), isa, bytes).slice;
         let near = |bytes: usize| (Caches::DEFAULT.l3 / 8 / bytes).isqrt();
         for bytes in [4, 8] {
             let (fits, too_much) = (near(bytes), near(bytes) + 1);
-            assert_eq!((slice(Isa::Avx512, bytes, fits), slice(Isa::Avx512, bytes, too_much)), (64, 16));
-            assert_eq!((slice(Isa::Avx2, bytes, fits), slice(Isa::Neon, bytes, fits)), (16, 16));
+            assert_eq!((slice(Isa::Avx512, bytes, fits), slice(Isa::Avx512, bytes, too_much)), (64, 32));
+            assert_eq!((slice(Isa::Avx2, bytes, fits), slice(Isa::Neon, bytes, fits)), (32, 32));
         }
         // Nothing to read in order.
         assert_eq!(slice(Isa::Avx512, 4, 100), K_BLOCK);
+    }
+
+    #[test]
+    fn rows_that_compete_for_places_go_in_short_slices_and_are_copied_early() {
+        for (isa, bytes) in [(Isa::Avx2, 4), (Isa::Avx512, 4), (Isa::Avx512, 8)] {
+            let tiles = |count| count * Tile::of(isa, bytes).mr;
+            let access = |count, side, row: usize| loops((tiles(count), side, row / bytes), isa, bytes).b;
+            assert_eq!(loops((1, 600, 4096 / bytes), isa, bytes).slice, 8);
+            assert_eq!((access(6, 500, 4096), access(6, 500, 4096 + 64)), (Access::Copied, Access::Direct));
+            assert_eq!(access(5, 500, 4096), Access::Direct);
+            // Half as far apart: only what does not stay in L2.
+            assert_eq!((access(6, 1000, 3072), access(6, 200, 3072)), (Access::Copied, Access::Direct));
+        }
+    }
+
+    /// Every column once, in strips as wide as can be, and only the very last one partial.
+    #[test]
+    fn strips_cover_all_columns() {
+        for (isa, bytes) in [(Isa::Avx2, 4), (Isa::Avx512, 4), (Isa::Avx512, 8), (Isa::Portable, 4)] {
+            for tile in [Tile::of(isa, bytes), Tile::few(isa, bytes)] {
+                for n in 1..400 {
+                    let (mut columns, mut narrow) = (0, 0);
+                    for strips in tile.strips(n) {
+                        assert_eq!(strips.j, columns, "{n} columns");
+                        assert!(strips.count > 0 && strips.width <= tile.nr(), "{n} columns");
+                        assert!(!strips.tail || strips.count == 1, "{n} columns");
+                        let missing = if strips.tail { tile.lanes - strips.last } else { 0 };
+                        columns += strips.count * strips.width - missing;
+                        narrow += if strips.width < tile.nr() { strips.count } else { 0 };
+                        assert_eq!(strips.tail, columns == n && !n.is_multiple_of(tile.lanes), "{n} columns");
+                    }
+                    assert_eq!(columns, n);
+                    assert!(narrow <= if tile.nrv == 3 { 2 } else { 1 }, "{n} columns");
+                }
+            }
+        }
     }
 
     /// A tile on its way to a scattered output has the same room, whichever it is.

@@ -21,7 +21,7 @@ use crate::plan::{Blocking, Caches};
 /// From when on a way of computing pays. [`for_caches`](Thresholds::for_caches) is what an engine begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// A by columns is copied if the part of it in one block of k has more bytes than this …
+    /// A by columns is packed if the part of it in one block of k has more bytes than this …
     pub copy_a_bytes: usize,
     /// … and there are more strips of columns.
     pub copy_a_strips: usize,
@@ -32,14 +32,14 @@ pub struct Thresholds {
     /// One or two rows go through slices of k if B has more bytes than this.
     pub slice_bytes: usize,
     /// Values of k in a slice: B is read from end to end in as many streams, and the sums go to L1 and back once
-    /// for each slice.
+    /// for each slice. Half as many where rows of B compete for places in the caches, twice as many where not.
     pub slice: usize,
     /// Sums of few products go row after row of the output if that has more bytes than this …
     pub outer_bytes: usize,
     /// … and past the caches if it is only written and has at least so many.
     pub past_bytes: usize,
-    /// B of up to so many bytes comes from the caches: slices are four times as long there, if a vector is a whole
-    /// cache line. More streams than `slice` are too many for memory, and for rows that are read in parts of lines.
+    /// B of up to so many bytes comes from the caches: slices are twice as long again there, if a vector is a whole
+    /// cache line.
     pub near_bytes: usize,
     /// Multiply-adds up to which a product is computed where its operands lie, without a plan.
     pub small: usize,
@@ -131,8 +131,7 @@ impl Choice {
     /// needs no plan counts its rows in 32 bits.
     const fn bounds(self) -> (usize, usize) {
         match self {
-            // The first strip of columns copies A: it has to be a whole one, so there must be a second.
-            Choice::Mc | Choice::Nc | Choice::CopyAStrips | Choice::ThreadWork => (1, usize::MAX),
+            Choice::Mc | Choice::Nc | Choice::ThreadWork => (1, usize::MAX),
             Choice::Slice => (1, K_BLOCK),
             Choice::Small => (0, 1 << 28),
             _ => (0, usize::MAX),

@@ -84,7 +84,7 @@ fn a_last_row_of_the_batch_in_slices() {
     hold_on([ordered(case, &[(Role::W, Order::Columns)])], EXACT);
 }
 
-/// Every tile that copies, for A by rows and by columns: whole vectors, and partial ones behind them.
+/// Every tile that copies, for A by rows and packed columns: whole vectors, and partial ones behind them.
 #[test]
 fn every_tile_that_copies() {
     let columns = [4, 8, 12, 16, 24, 32, 48, 49, 64, 80, 97, 112];
@@ -105,7 +105,7 @@ fn copies_are_of_the_block_at_hand() {
     let places = [
         (Order::Rows, 1, 1),
         (Order::Columns, 1, 1),
-        // A is packed, B copied.
+        // A is packed one by one, B copied.
         (Order::Rows, 2, 1),
         // C goes through scratch memory as well.
         (Order::Rows, 1, 2),
@@ -127,12 +127,27 @@ fn copies_are_of_the_block_at_hand() {
     hold_on(cases, EXACT);
 }
 
-/// So large that the engine copies B, and so wide that it copies A by columns, on its own account.
+/// So large that the engine copies B, and so wide that it packs A by columns, on its own account.
 #[test]
 fn copies_that_pay() {
     let b = Case::plain(Op::Matmul, 385, K_BLOCK + 1, 260);
     let a = Case { bias: false, ..Case::plain(Op::GradParams, K_BLOCK + 1, 40, 300) };
     hold_on([b, a], EXACT);
+}
+
+/// Rows of W and of ∇Y half a page apart and more: copied from a few tiles on, in short slices for one row; and with
+/// fewer columns than the rows have room for.
+#[test]
+fn rows_that_compete_for_places() {
+    let shapes = [(50, 70, 512), (48, K_BLOCK + 1, 256), (1, 300, 512), (2, 37, 1024), (49, 130, 1024)];
+    let cases = shapes.into_iter().flat_map(|(n, d, m)| {
+        let [sum, relu, silu] = calls(n, d, m);
+        let params = Case { bias: true, ..Case::plain(Op::GradParams, d, n, m) };
+        let mut padded = Case { memory: Memory::GuardBehind, ..Case::plain(Op::Matmul, n, d, m - 3) };
+        padded.places[Role::W as usize].pad = 3;
+        [sum, relu, silu, params, padded]
+    });
+    hold_on(cases, EXACT);
 }
 
 /// Each thread copies its part, or computes it in slices, in scratch memory of its own.

@@ -31,7 +31,7 @@ const LONG: usize = 512;
 type Way = (&'static str, Op, (usize, usize, usize), &'static str);
 
 /// What makes the plan go each way on the assumed caches, with f32 or f64 elements, and how its words say so.
-const WAYS: [Way; 14] = [
+const WAYS: [Way; 15] = [
     ("small", Op::Forward, (16, 64, 10), "read where it is"),
     ("edges", Op::Forward, (37, 53, 41), "read where it is"),
     ("edges, W turned", Op::GradInput, (37, 53, 41), "transposed"),
@@ -40,7 +40,8 @@ const WAYS: [Way; 14] = [
     ("W turned", Op::GradInput, (64, 64, 64), "transposed"),
     ("one sweep, small", Op::Backward, (37, 53, 41), "one sweep"),
     ("one sweep", Op::Backward, (64, 128, 96), "one sweep"),
-    ("A copied", Op::GradParams, (100, 200, 130), "left operand copied"),
+    ("A packed", Op::GradParams, (100, 200, 130), "left operand packed"),
+    ("row after row", Op::GradParams, (2, 160, 160), "row after row"),
     ("B copied", Op::Forward, (288, 512, 300), "right operand copied"),
     ("two blocks of the sum", Op::Forward, (24, 700, 72), "read where it is"),
     ("slices of k", Op::Forward, (2, 600, 300), "in one pass over"),
