@@ -1,11 +1,11 @@
-//! A small product, computed where its operands lie: one block of k, no plan.
+//! A product computed where its operands lie: one block of k, no plan.
 //!
 //! ```text
 //!     for each run of strips of columns, of microtiles of rows
 //!         microkernel, then the activation
 //! ```
 //!
-//! The same loops as in `gemm`, without what a small product does not need and would wait for.
+//! The same loops as in `gemm`, without what such a product does not need and would wait for.
 
 use trine_core::{Element, K_BLOCK};
 
@@ -13,20 +13,35 @@ use crate::elementwise::activate;
 use crate::isa::Kernels;
 use crate::microkernel::{Initial, Tiles};
 use crate::pack;
-use crate::plan::{Blocking, Order, Packing, Tile, line};
+use crate::plan::{Blocking, Order, Packing, Tile, is_plain, line};
 use crate::problem::Problem;
 use crate::scalar;
 
-/// Whether this is for a problem in its best orientation: one so small that no operand is worth a copy.
+/// Whether this is for a problem in its best orientation: one so small that no operand is worth a copy, or larger
+/// with operands that are not.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
-    let small = p.m.saturating_mul(p.n).saturating_mul(p.k) <= blocking.thresholds.small && p.k <= K_BLOCK;
+    // With one lane strides are free, and nothing is ever copied.
+    if V::LANES == 1 {
+        return true;
+    }
+    let work = p.m.saturating_mul(p.n).saturating_mul(p.k);
     let a = p.a.col == 1 || p.a.row == 1 || p.m == 1;
     // Columns of B that are contiguous are transposed first, all of them, in the room of a panel.
     let b = p.b.col == 1 || p.b.row == 1 && p.n <= blocking.nc;
-    let some = p.m > 0 && p.n > 0 && p.k > 0;
-    // With one lane strides are free, and nothing is ever copied.
-    V::LANES == 1 || small && a && b && p.c.col == 1 && some && blocking.packing != Packing::Always
+    let one_block = work > 0 && p.k <= K_BLOCK && work <= blocking.thresholds.planless;
+    one_block
+        && a
+        && b
+        && p.c.col == 1
+        && blocking.packing != Packing::Always
+        && (work <= blocking.thresholds.small || plain::<V, E>(p, blocking))
+}
+
+/// Apart from what small products do.
+#[inline(never)]
+fn plain<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
+    is_plain(p.product(), Tile::of(V::ISA, E::BYTES), blocking, E::BYTES)
 }
 
 /// Elements of scratch memory that it needs: no more than a plan would.

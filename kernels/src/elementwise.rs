@@ -191,6 +191,9 @@ unsafe fn map_rows<V: Kernels<E>, E: Element, const S: usize>(
 ) {
     // With one lane strides are free.
     let contiguous = V::LANES > 1 && y.col == 1 && sources.iter().all(|s| s.col == 1);
+    // Rows that follow one another are one row.
+    let whole = contiguous && y.row == cols && sources.iter().all(|s| s.row == cols);
+    let (rows, cols) = if whole { (1, rows * cols) } else { (rows, cols) };
     v.vectorize(
         #[inline(always)]
         || {

@@ -384,10 +384,22 @@ const fn is_crowded(p: Product, when: Thresholds, bytes: usize) -> bool {
     row.is_multiple_of(CROWDED) || far && row.is_multiple_of(CROWDED / 2)
 }
 
-/// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away
-/// from the next. Packed beforehand, a line is read once, for all tiles that have a part of it.
+/// Whether a product reads its operands where they lie, in one pass over its columns: there is little to plan.
+#[inline(always)]
+pub const fn is_plain(p: Product, tile: Tile, blocking: &Blocking, bytes: usize) -> bool {
+    let when = blocking.thresholds;
+    matches!(blocking.packing, Packing::Auto)
+        && !a_pays(p, tile, when, bytes)
+        && !(matches!(p.b, Order::Rows) && b_pays(p, tile, when, bytes))
+        && !(p.m <= FEW && can_slice(p, tile, *blocking, bytes))
+}
+
+/// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away from the next.
+/// Packed beforehand, a line is read once, for all tiles that have a part of it: worth it if so many lines do not
+/// stay in L1 until the next tile.
 const fn a_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool {
-    let large = p.m.saturating_mul(at_most(p.k, K_BLOCK) * bytes) > when.copy_a_bytes;
+    let k = at_most(p.k, K_BLOCK);
+    let large = p.m.saturating_mul(k * bytes) > when.copy_a_bytes && k * LINE * 4 > when.copy_a_bytes;
     matches!(p.a, Order::Columns) && large && p.n.div_ceil(tile.nr()) > when.copy_a_strips
 }
 

@@ -41,8 +41,10 @@ pub struct Thresholds {
     /// B of up to so many bytes comes from the caches: slices are twice as long again there, if a vector is a whole
     /// cache line.
     pub near_bytes: usize,
-    /// Multiply-adds up to which a product is computed where its operands lie, without a plan.
+    /// Multiply-adds up to which a product is computed where its operands lie, without a plan …
     pub small: usize,
+    /// … and up to which it is if no operand is worth a copy.
+    pub planless: usize,
     /// Multiply-adds below which a second thread costs more than it brings, if it is awake.
     pub thread_work: usize,
 }
@@ -63,6 +65,7 @@ impl Thresholds {
             past_bytes: caches.l3 / 2,
             near_bytes: caches.l3 / 8,
             small: 1 << 17,
+            planless: 1 << 25,
             thread_work: 1 << 17,
         }
     }

@@ -35,6 +35,8 @@ impl Op {
 pub enum Blocks {
     /// As it sees fit.
     Chosen,
+    /// As it sees fit, with a plan however small it is.
+    Planned,
     /// As it sees fit, everything packed.
     Packed,
     /// As it sees fit, nothing packed that can be read as it is.
@@ -49,8 +51,9 @@ pub enum Blocks {
 
 impl Blocks {
     /// All of them.
-    pub const ALL: [Blocks; 6] = [
+    pub const ALL: [Blocks; 7] = [
         Blocks::Chosen,
+        Blocks::Planned,
         Blocks::Packed,
         Blocks::Direct,
         Blocks::Tiny,

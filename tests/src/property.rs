@@ -47,8 +47,11 @@ fn blocking(blocks: Blocks, chosen: Blocking) -> Blocking {
         // Short sums row after row and past the caches, however small the output is.
         (thresholds.outer_bytes, thresholds.past_bytes) = (0, 0);
     }
+    if matches!(blocks, Blocks::Planned | Blocks::Tiny) {
+        (thresholds.small, thresholds.planless) = (0, 0);
+    }
     let (mc, nc, packing) = match blocks {
-        Blocks::Chosen => (chosen.mc, chosen.nc, chosen.packing),
+        Blocks::Chosen | Blocks::Planned => (chosen.mc, chosen.nc, chosen.packing),
         Blocks::Packed => (chosen.mc, chosen.nc, Packing::Always),
         Blocks::Direct => (chosen.mc, chosen.nc, Packing::Never),
         // Neither side a multiple of any tile, so that every block has an edge.

@@ -42,7 +42,7 @@ macro_rules! named {
 
 named!(Op "forward" Forward, "matmul" Matmul, "grad-input" GradInput, "grad-params" GradParams,
     "backward" Backward, "step" Step);
-named!(Blocks "chosen" Chosen, "packed" Packed, "direct" Direct, "tiny" Tiny, "tiny-packed" TinyPacked,
+named!(Blocks "chosen" Chosen, "planned" Planned, "packed" Packed, "direct" Direct, "tiny" Tiny, "tiny-packed" TinyPacked,
     "tiny-direct" TinyDirect);
 named!(Memory "plain" Plain, "guard-before" GuardBefore, "guard-behind" GuardBehind);
 named!(Order "rows" Rows, "columns" Columns, "one-row" OneRow, "one-column" OneColumn);

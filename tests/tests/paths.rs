@@ -150,6 +150,21 @@ fn rows_that_compete_for_places() {
     hold_on(cases, EXACT);
 }
 
+/// Larger than small, and no operand worth a copy: no plan either. Around the end of a block of the sum and of what
+/// there is room for of a B by columns.
+#[test]
+fn larger_products_without_a_plan() {
+    let shapes = [(130, 64, 200), (70, K_BLOCK, 50), (70, K_BLOCK + 1, 50), (300, 20, 97), (9, 100, 600)];
+    let cases = shapes.into_iter().flat_map(|(n, d, m)| {
+        let [sum, relu, silu] = calls(n, d, m);
+        let params = Case { bias: true, ..Case::plain(Op::GradParams, d, n, m) };
+        let turned = ordered(sum.clone(), &[(Role::W, Order::Columns)]);
+        let backward = Case { activation: Activation::Relu, ..Case::plain(Op::Backward, n, d, m) };
+        [sum, relu, silu, params, turned, backward]
+    });
+    hold_on(cases, EXACT);
+}
+
 /// Each thread copies its part, or computes it in slices, in scratch memory of its own.
 #[test]
 fn threads_copy_and_slice_for_themselves() {
@@ -164,8 +179,8 @@ fn threads_copy_and_slice_for_themselves() {
     hold_on(cases, EXACT);
 }
 
-/// Little to do for each row: one call of a kernel for several microtiles of them, with every kind of initial value,
-/// every order of A, B in its place and packed.
+/// Little to do for each row: one call of a kernel for several microtiles of them, with a plan and without, with every
+/// kind of initial value, every order of A, B in its place and packed.
 #[test]
 fn many_rows_with_little_to_do_for_each() {
     let cases = [(700, 7, 33), (331, 64, 20), (53, 63, 90), (60, K_BLOCK + 1, 9)].into_iter().flat_map(
@@ -173,13 +188,16 @@ fn many_rows_with_little_to_do_for_each() {
             [Order::Rows, Order::Columns].into_iter().flat_map(move |x| {
                 [Order::Rows, Order::Columns].into_iter().flat_map(move |w| {
                     [Order::Rows, Order::Columns].into_iter().flat_map(move |y| {
-                        [1, 2].into_iter().flat_map(move |step| {
-                            calls(n, d, m).map(|case| {
-                                let mut case = ordered(case, &[(Role::X, x), (Role::W, w), (Role::Y, y)]);
-                                case.places[Role::X as usize].step = step;
-                                case
-                            })
-                        })
+                        [(1, Blocks::Planned), (1, Blocks::Chosen), (2, Blocks::Chosen)].into_iter().flat_map(
+                            move |(step, blocks)| {
+                                calls(n, d, m).map(|case| {
+                                    let case = Case { blocks, ..case };
+                                    let mut case = ordered(case, &[(Role::X, x), (Role::W, w), (Role::Y, y)]);
+                                    case.places[Role::X as usize].step = step;
+                                    case
+                                })
+                            },
+                        )
                     })
                 })
             })
@@ -193,7 +211,7 @@ fn many_rows_with_little_to_do_for_each() {
 fn every_length_of_a_transpose() {
     let cases = (1..=37).flat_map(|k| [1, 3, 8, 15, 16, 17, 33, 48, 50].map(|cols| (k, cols))).flat_map(
         |(k, cols)| {
-            let ways = [(Memory::GuardBefore, Blocks::Chosen), (Memory::GuardBehind, Blocks::Packed)];
+            let ways = [(Memory::GuardBefore, Blocks::Planned), (Memory::GuardBehind, Blocks::Packed)];
             ways.map(|(memory, blocks)| {
                 let case = Case { memory, blocks, ..Case::plain(Op::Matmul, 3, k, cols) };
                 ordered(case, &[(Role::W, Order::Columns)])

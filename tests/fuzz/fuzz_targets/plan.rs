@@ -23,6 +23,7 @@ fn thresholds(u: &mut Unstructured<'_>) -> Result<Thresholds> {
         past_bytes: length(u)?,
         near_bytes: length(u)?,
         small: length(u)?,
+        planless: length(u)?,
         thread_work: length(u)?,
     })
 }
