@@ -128,6 +128,8 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
         if outer::fits::<V, E>(oriented, blocking) {
             outer::run(v, oriented, blocking);
         } else if direct::fits::<V, E>(oriented, blocking) {
+            let need = direct::scratch::<V, E>(oriented);
+            debug_assert!(need <= len, "a part needs {need} of {len}");
             direct::run(v, oriented, scratch);
         } else {
             let planned = Planned::new(v, *oriented, blocking);

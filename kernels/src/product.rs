@@ -34,9 +34,9 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     let mut turned = None;
     let oriented = p.orient(&mut turned);
     let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
-    // With one lane everything fits, also what is worth several threads: those cut it first.
-    let alone = V::LANES > 1 || team.threads <= 1;
-    if team.threads <= 1 && outer::fits::<V, E>(oriented, blocking) {
+    // What is worth several threads is cut first.
+    let alone = team.threads <= 1;
+    if alone && outer::fits::<V, E>(oriented, blocking) {
         // SAFETY: the contract is the same.
         unsafe { outer::run(v, oriented, blocking) };
         return Ok(());
@@ -56,7 +56,7 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     // SAFETY: the contract is the same, and each thread has the scratch memory that the whole needs: a part
     // needs no more (see `gemm`).
     unsafe {
-        if team.threads <= 1 {
+        if alone {
             planned.run(room);
         } else {
             let parts = Parts::new(*oriented, team.threads);

@@ -85,6 +85,38 @@ impl Executor for Scoped {
     }
 }
 
+/// Counts how often it is asked, and calls the one member who is there.
+#[derive(Debug, Default)]
+struct Asked(AtomicUsize);
+
+impl Executor for Asked {
+    fn threads(&self) -> usize {
+        2
+    }
+    fn run(&self, _members: usize, _work: usize, member: &(dyn Fn() + Sync)) {
+        self.0.fetch_add(1, Relaxed);
+        member();
+    }
+}
+
+/// A product without a plan is no reason to leave the threads without work; a small one is.
+#[test]
+fn what_is_large_enough_asks_for_threads() {
+    for isa in isas() {
+        let asked = Asked::default();
+        let mut engine = Engine::with_isa(isa).expect("available").with_executor(&asked);
+        let mut times = |op, side| {
+            asked.0.store(0, Relaxed);
+            let _ = Case::plain(op, side, side, side).run::<f32, _>(&mut engine);
+            asked.0.load(Relaxed)
+        };
+        for op in [Op::Forward, Op::GradInput, Op::GradParams, Op::Backward] {
+            assert!(times(op, 100) > 0, "{isa} {op:?}");
+            assert_eq!(times(op, 30), 0, "{isa} {op:?}");
+        }
+    }
+}
+
 #[test]
 fn any_executor_will_do() {
     for calls in [0, 1, 2, 9] {
