@@ -369,9 +369,9 @@ const fn can_slice(p: Product, tile: Tile, blocking: Blocking, bytes: usize) -> 
 const fn slice(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> usize {
     let size = p.n.saturating_mul(p.k).saturating_mul(bytes);
     if is_crowded(p, when, bytes) {
-        return at_least(when.slice / 2, 1);
+        return at_least(when.slice / 4, 1);
     }
-    let times = if tile.lanes * bytes >= LINE && size <= when.near_bytes { 4 } else { 2 };
+    let times = if tile.lanes * bytes >= LINE && size <= when.near_bytes { 2 } else { 1 };
     at_most(when.slice.saturating_mul(times), K_BLOCK)
 }
 

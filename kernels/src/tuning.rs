@@ -32,14 +32,14 @@ pub struct Thresholds {
     /// One or two rows go through slices of k if B has more bytes than this.
     pub slice_bytes: usize,
     /// Values of k in a slice: B is read from end to end in as many streams, and the sums go to L1 and back once
-    /// for each slice. Half as many where rows of B compete for places in the caches, twice as many where not.
+    /// for each slice. A quarter of it where rows of B compete for places in the caches.
     pub slice: usize,
     /// Sums of few products go row after row of the output if that has more bytes than this …
     pub outer_bytes: usize,
     /// … and past the caches if it is only written and has at least so many.
     pub past_bytes: usize,
-    /// B of up to so many bytes comes from the caches: slices are twice as long again there, if a vector is a whole
-    /// cache line.
+    /// B of up to so many bytes comes from the caches: slices are twice as long there, if a vector is a whole cache
+    /// line.
     pub near_bytes: usize,
     /// Multiply-adds up to which a product is computed where its operands lie, without a plan …
     pub small: usize,
@@ -60,7 +60,7 @@ impl Thresholds {
             copy_b_bytes: caches.l2 / 2,
             copy_b_tiles: 48,
             slice_bytes: 2 * caches.l1,
-            slice: 16,
+            slice: 32,
             outer_bytes: caches.l1,
             past_bytes: caches.l3 / 2,
             near_bytes: caches.l3 / 8,
