@@ -388,10 +388,9 @@ const fn is_crowded(p: Product, when: Thresholds, bytes: usize) -> bool {
 #[inline(always)]
 pub const fn is_plain(p: Product, tile: Tile, blocking: &Blocking, bytes: usize) -> bool {
     let when = blocking.thresholds;
-    matches!(blocking.packing, Packing::Auto)
-        && !a_pays(p, tile, when, bytes)
-        && !(matches!(p.b, Order::Rows) && b_pays(p, tile, when, bytes))
-        && !(p.m <= FEW && can_slice(p, tile, *blocking, bytes))
+    let copied = a_pays(p, tile, when, bytes) || matches!(p.b, Order::Rows) && b_pays(p, tile, when, bytes);
+    let sliced = p.m <= FEW && can_slice(p, tile, *blocking, bytes);
+    matches!(blocking.packing, Packing::Auto) && !copied && !sliced
 }
 
 /// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away from the next.
@@ -513,11 +512,12 @@ mod tests {
         for (isa, bytes) in [(Isa::Avx2, 4), (Isa::Avx512, 4), (Isa::Avx512, 8)] {
             let tiles = |count| count * Tile::of(isa, bytes).mr;
             let access = |count, side, row: usize| loops((tiles(count), side, row / bytes), isa, bytes).b;
+            let copied = Access::new(false, true);
             assert_eq!(loops((1, 600, 4096 / bytes), isa, bytes).slice, 8);
-            assert_eq!((access(6, 500, 4096), access(6, 500, 4096 + 64)), (Access::Copied, Access::Direct));
+            assert_eq!((access(6, 500, 4096), access(6, 500, 4096 + 64)), (copied, Access::Direct));
             assert_eq!(access(5, 500, 4096), Access::Direct);
             // Half as far apart: only what does not stay in L2.
-            assert_eq!((access(6, 1000, 3072), access(6, 200, 3072)), (Access::Copied, Access::Direct));
+            assert_eq!((access(6, 1000, 3072), access(6, 200, 3072)), (copied, Access::Direct));
         }
     }
 

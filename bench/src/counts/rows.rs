@@ -40,7 +40,7 @@ const WAYS: [Way; 15] = [
     ("W turned", Op::GradInput, (64, 64, 64), "transposed"),
     ("one sweep, small", Op::Backward, (37, 53, 41), "one sweep"),
     ("one sweep", Op::Backward, (64, 128, 96), "one sweep"),
-    ("A packed", Op::GradParams, (100, 200, 130), "left operand packed"),
+    ("A packed", Op::GradParams, (300, 200, 130), "left operand packed"),
     ("row after row", Op::GradParams, (2, 160, 160), "row after row"),
     ("B copied", Op::Forward, (288, 512, 300), "right operand copied"),
     ("two blocks of the sum", Op::Forward, (24, 700, 72), "read where it is"),

@@ -29,12 +29,12 @@ impl Extra<f32> for V4 {
             );
             if PIECES == 4 {
                 let mut rows = [[_mm512_setzero_ps(); 4]; 4];
-                for l in 0..4 {
+                for (l, columns) in rows.iter_mut().enumerate() {
                     let (r0, r1) = (_mm512_loadu_ps(row(l, 0)), _mm512_loadu_ps(row(l, 1)));
                     let (r2, r3) = (_mm512_loadu_ps(row(l, 2)), _mm512_loadu_ps(row(l, 3)));
                     let (a, b, x, y) = (low(r0, r1), low(r2, r3), high(r0, r1), high(r2, r3));
                     // Column 4i + j of these four rows is in lane i of vector j.
-                    rows[l] = [low2(a, b), high2(a, b), low2(x, y), high2(x, y)];
+                    *columns = [low2(a, b), high2(a, b), low2(x, y), high2(x, y)];
                 }
                 let mut columns = [[_mm512_setzero_ps(); 4]; 4];
                 for j in 0..4 {
@@ -86,9 +86,9 @@ impl Extra<f64> for V4 {
             let (low, high) = (|a, b| _mm512_unpacklo_pd(a, b), |a, b| _mm512_unpackhi_pd(a, b));
             if PIECES == 4 {
                 let mut rows = [[_mm512_setzero_pd(); 2]; 4];
-                for l in 0..4 {
+                for (l, columns) in rows.iter_mut().enumerate() {
                     let (r0, r1) = (_mm512_loadu_pd(row(l, 0)), _mm512_loadu_pd(row(l, 1)));
-                    rows[l] = [low(r0, r1), high(r0, r1)];
+                    *columns = [low(r0, r1), high(r0, r1)];
                 }
                 let mut columns = [[_mm512_setzero_pd(); 4]; 2];
                 for j in 0..2 {

@@ -62,6 +62,7 @@ pub fn quads<V: Copy, const PIECES: usize>(
 
 /// Four vectors of four lanes of 16 bytes: lane l of vector i becomes lane i of vector l. Of two vectors `low`
 /// and `high` take two lanes each, `even` the first and third, `odd` the second and fourth.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub fn lanes<V: Copy>(
     [a, b, c, d]: [V; 4],
