@@ -21,6 +21,19 @@ use crate::scalar;
 /// with operands that are not.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
+    is_small::<V, E>(p, blocking)
+        || could::<V, E>(p, blocking, blocking.thresholds.planless) && plain::<V, E>(p, blocking)
+}
+
+/// Whether it is for a problem however its operands lie, and for every part of it.
+#[inline(always)]
+pub fn is_small<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
+    could::<V, E>(p, blocking, blocking.thresholds.small)
+}
+
+/// Whether there is one block of at most `most` multiply-adds, and nothing to be packed but a B that has room.
+#[inline(always)]
+fn could<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking, most: usize) -> bool {
     // With one lane strides are free, and nothing is ever copied.
     if V::LANES == 1 {
         return true;
@@ -29,13 +42,8 @@ pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> b
     let a = p.a.col == 1 || p.a.row == 1 || p.m == 1;
     // Columns of B that are contiguous are transposed first, all of them, in the room of a panel.
     let b = p.b.col == 1 || p.b.row == 1 && p.n <= blocking.nc;
-    let one_block = work > 0 && p.k <= K_BLOCK && work <= blocking.thresholds.planless;
-    one_block
-        && a
-        && b
-        && p.c.col == 1
-        && blocking.packing != Packing::Always
-        && (work <= blocking.thresholds.small || plain::<V, E>(p, blocking))
+    let some = work > 0 && work <= most && p.k <= K_BLOCK;
+    some && a && b && p.c.col == 1 && blocking.packing != Packing::Always
 }
 
 /// Apart from what small products do.

@@ -139,7 +139,8 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     }
 }
 
-/// Elements of scratch memory that [`gemm`] needs for a problem.
+/// Elements of scratch memory that [`gemm`] needs for a problem and for every part of it. A part of a small problem is
+/// small, too; that of a larger one may have a plan where the whole has none, with room for unfinished sums.
 #[inline(always)]
 pub fn gemm_need<V: Kernels<E>, E: Element>(v: V, problem: &Problem<E>, blocking: &Blocking) -> usize {
     /// Apart from what small products do, which is next to nothing.
@@ -149,7 +150,7 @@ pub fn gemm_need<V: Kernels<E>, E: Element>(v: V, problem: &Problem<E>, blocking
     }
     let mut turned = None;
     let p = problem.orient(&mut turned);
-    if direct::fits::<V, E>(p, blocking) { direct::scratch::<V, E>(p) } else { planned(v, p, blocking) }
+    if direct::is_small::<V, E>(p, blocking) { direct::scratch::<V, E>(p) } else { planned(v, p, blocking) }
 }
 
 /// One run of the loops.

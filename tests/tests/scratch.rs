@@ -4,7 +4,7 @@
 use trine_core::{
     Activation, Backward, Error, Forward, Fused, Gradients, LinearKernels, MatMut, MatRef, Reference, Write,
 };
-use trine_kernels::{Blocking, Engine, Isa, Line, Op, Packing, Plan, scratch_len};
+use trine_kernels::{Blocking, Engine, Executor, Isa, Line, Op, Packing, Plan, scratch_len};
 use trine_tests::exact::EXACT;
 use trine_tests::property::{hold_on, isas};
 use trine_tests::{Case, Order, Role};
@@ -143,5 +143,80 @@ fn blocks_of_any_size_give_the_same_result() {
             engine.forward_with(forward).expect("fits");
             assert!(y.iter().all(|&y| y == d as f32), "{isa} {blocking:?}");
         }
+    }
+}
+
+/// Threads of which only one has time.
+#[derive(Debug)]
+struct Eight;
+
+impl Executor for Eight {
+    fn threads(&self) -> usize {
+        8
+    }
+    fn run(&self, _members: usize, _work: usize, member: &(dyn Fn() + Sync)) {
+        member();
+    }
+}
+
+/// The whole has no plan; parts of one or two rows have one, for they go in slices.
+#[test]
+fn a_part_in_slices_has_its_room_where_the_whole_has_no_plan() {
+    for (n, d, m) in [(500, 8, 200), (500, 4, 700), (300, 7, 300), (500, 2, 1500)] {
+        let x: Vec<f32> = (0..n * d).map(|i| (i % 13) as f32 - 6.0).collect();
+        let dz: Vec<f32> = (0..n * m).map(|i| (i % 17) as f32 - 8.0).collect();
+        let run = |kernels: &mut dyn LinearKernels32, dw: &mut [f32]| {
+            let (x, dz) = (MatRef::row_major(&x, n, d)?, MatRef::row_major(&dz, n, m)?);
+            kernels.params(MatMut::row_major(dw, d, m)?, x, dz)
+        };
+        let mut expected = vec![f32::NAN; d * m];
+        run(&mut Reference(Fused), &mut expected).expect("the reference");
+        for isa in isas() {
+            let mut dw = vec![f32::NAN; d * m];
+            smallest(isa, |engine| {
+                let mut blocking = engine.blocking::<f32>();
+                (blocking.thresholds.small, blocking.thresholds.thread_work) = (0, 1000);
+                run(&mut engine.with_blocking(blocking).with_executor(&Eight), &mut dw)
+            });
+            // Whole numbers: every rounding gives the same.
+            assert_eq!(dw, expected, "{isa}, {n}×{d}×{m}");
+        }
+    }
+}
+
+/// ∇W of any implementation.
+trait LinearKernels32 {
+    fn params(&mut self, dw: MatMut<'_, f32>, x: MatRef<'_, f32>, dz: MatRef<'_, f32>) -> Result<(), Error>;
+}
+
+impl<K: LinearKernels<f32>> LinearKernels32 for K {
+    fn params(&mut self, dw: MatMut<'_, f32>, x: MatRef<'_, f32>, dz: MatRef<'_, f32>) -> Result<(), Error> {
+        self.grad_params(dw, None, x, dz, Write::REPLACE)
+    }
+}
+
+/// The same with a last row of the batch, on one thread, if small products have a plan as well.
+#[test]
+fn a_last_row_in_slices_has_its_room_where_the_whole_has_no_plan() {
+    let (n, d, m) = (513, 200, 200);
+    let (x, w, dy) = (vec![1.0f32; n * d], vec![0.5f32; d * m], vec![2.0f32; n * m]);
+    for isa in isas() {
+        let mut dx = vec![f32::NAN; n * d];
+        smallest(isa, |engine| {
+            let mut blocking = engine.blocking::<f32>();
+            blocking.thresholds.small = 0;
+            let given = Backward {
+                x: MatRef::row_major(&x, n, d)?,
+                w: MatRef::row_major(&w, m, d)?.t(),
+                dy: MatRef::row_major(&dy, n, m)?,
+                activation: Activation::Identity,
+                saved: None,
+            };
+            let dx = Some(MatMut::row_major(&mut dx, n, d)?);
+            let (dx_write, params_write) = (Write::REPLACE, Write::REPLACE);
+            let wanted = Gradients { dx, dx_write, dw: None, db: None, params_write };
+            engine.with_blocking(blocking).backward(given, wanted)
+        });
+        assert!(dx.iter().all(|&dx| dx == 200.0), "{isa}");
     }
 }
