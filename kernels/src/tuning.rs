@@ -176,7 +176,11 @@ impl Choice {
 impl Blocking {
     /// The same with every choice within what is possible.
     pub(crate) fn within_bounds(self) -> Self {
-        Choice::ALL.into_iter().fold(self, |blocking, choice| choice.with(blocking, choice.of(blocking)))
+        let mut within =
+            Choice::ALL.into_iter().fold(self, |blocking, choice| choice.with(blocking, choice.of(blocking)));
+        // No choice, but counted in 32 bits like `small`.
+        within.thresholds.planless = within.thresholds.planless.min(Choice::Small.bounds().1);
+        within
     }
 }
 
@@ -320,6 +324,14 @@ mod tests {
         let blocking = Blocking::for_caches(Caches::DEFAULT, Isa::Avx2, 8);
         assert_eq!(read.apply(4, blocking), blocking);
         assert_eq!(read.apply(8, blocking).thresholds.slice, K_BLOCK);
+    }
+
+    #[test]
+    fn rows_of_a_product_without_a_plan_fit_into_their_count() {
+        let mut blocking = Blocking::for_caches(Caches::DEFAULT, Isa::Avx2, 4);
+        (blocking.thresholds.small, blocking.thresholds.planless) = (usize::MAX, usize::MAX);
+        let Thresholds { small, planless, .. } = blocking.within_bounds().thresholds;
+        assert!(u32::try_from(small).is_ok() && u32::try_from(planless).is_ok());
     }
 
     #[test]
