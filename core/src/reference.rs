@@ -47,7 +47,7 @@ impl<L> Reference<L> {
     ) where
         L: Lanes<E, V = E>,
     {
-        for i in 0..rows {
+        for i in rows_of(rows, cols) {
             for j in 0..cols {
                 let initial = write.add.then(|| c.at(i, j));
                 c.set(i, j, self.sum(len, |k| (a(i, k), b(k, j)), initial, write.alpha));
@@ -89,11 +89,16 @@ impl<L> Reference<L> {
     }
 }
 
+/// The rows of an output: of one without columns there may be any number, and nothing to do in any.
+fn rows_of(rows: usize, cols: usize) -> core::ops::Range<usize> {
+    0..if cols == 0 { 0 } else { rows }
+}
+
 impl<E: Element, L: Lanes<E, V = E>> LinearKernels<E> for Reference<L> {
     fn forward_with(&mut self, forward: Forward<'_, E>) -> Result<(), Error> {
         let shape = forward.check()?;
         let Forward { x, w, bias, activation, mut y, mut z } = forward;
-        for i in 0..shape.n {
+        for i in rows_of(shape.n, shape.m) {
             for j in 0..shape.m {
                 let initial = bias.map(|bias| bias[j]);
                 let sum = self.sum(shape.d, |k| (x.at(i, k), w.at(k, j)), initial, E::ONE);

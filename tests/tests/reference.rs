@@ -118,3 +118,19 @@ fn an_empty_sum_is_its_initial_value() {
     r.forward(view, x, w, Some(&bias), Activation::Identity).unwrap();
     assert_eq!(y.map(f32::to_bits), bias.map(f32::to_bits));
 }
+
+/// Rows without end and no column: nothing is computed, and that at once.
+#[test]
+fn rows_without_columns_have_an_end() {
+    let (n, d) = (1usize << 60, 3);
+    let x = [1.0f32; 3];
+    let rows = MatRef::with_strides(&x, n, d, 0, 1).expect("rows may repeat");
+    let w = MatRef::row_major(&[], d, 0).expect("nothing");
+    let y = || MatMut::row_major(&mut [], n, 0).expect("nothing");
+    Reference(Fused).matmul(y(), rows, w, Write::REPLACE).expect("the sides fit");
+    Reference(Fused).forward(y(), rows, w, None, Activation::Identity).expect("the sides fit");
+    let dz = MatRef::row_major(&[], 0, n).expect("nothing").t();
+    let mut dw = [];
+    let dw = MatMut::row_major(&mut dw, d, 0).expect("nothing");
+    Reference(Fused).grad_params(dw, None, rows, dz, Write::ADD).expect("the sides fit");
+}
