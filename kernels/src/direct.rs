@@ -13,7 +13,7 @@ use crate::elementwise::activate;
 use crate::isa::Kernels;
 use crate::microkernel::{Initial, Tiles};
 use crate::pack;
-use crate::plan::{Blocking, Order, Packing, Tile, is_plain, line};
+use crate::plan::{Blocking, Order, Packing, Strips, Tile, is_plain, line};
 use crate::problem::Problem;
 use crate::scalar;
 
@@ -69,14 +69,6 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
         // SAFETY: the contract is the same.
         return unsafe { scalar::product(p) };
     }
-    let (b_row, b) = if p.b.col == 1 {
-        (p.b.row, p.b.ptr)
-    } else {
-        let width = p.n.next_multiple_of(V::LANES);
-        // SAFETY: all of B, and the room for it.
-        unsafe { pack::strip(v, p.b, p.k, p.n, room, width) };
-        (width, room.cast_const())
-    };
     let (tile, few) = const { (Tile::of(V::ISA, E::BYTES), Tile::few(V::ISA, E::BYTES)) };
     let tile = if p.m <= few.mr && p.n > tile.nr() { few } else { tile };
     let by_rows = p.a.col == 1;
@@ -91,6 +83,12 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
     while j < p.n {
         let strips = tile.strips_from(j, p.n);
         j += strips.count * strips.width;
+        let (b, b_row, b_strip) = if p.b.col == 1 {
+            (p.b.ptr.wrapping_add(strips.j), p.b.row, strips.width)
+        } else {
+            // SAFETY: these columns of B, and the room for them.
+            (unsafe { turn(v, p, strips, room) }, strips.width, strips.width * p.k)
+        };
         let mut t = Tiles {
             len: p.k,
             strips: strips.count,
@@ -99,9 +97,9 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
             a_row: p.a.row,
             a_col: p.a.col,
             a_tile: 0,
-            b: b.wrapping_add(strips.j),
+            b,
             b_row,
-            b_strip: strips.width,
+            b_strip,
             b_col: 1,
             c_col: 1,
             copy_b: core::ptr::null_mut(),
@@ -143,4 +141,27 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
             i += rows * mr;
         }
     }
+}
+
+/// Some strips of a B by columns as the kernels read them, and where: strip after strip, each row by row.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn turn<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, strips: Strips, room: *mut E) -> *const E {
+    let first = room.wrapping_add(strips.j * p.k);
+    for i in 0..strips.count {
+        let j = strips.j + i * strips.width;
+        // SAFETY: the columns of a strip, and their room.
+        unsafe {
+            pack::strip(
+                v,
+                p.b.at(0, j),
+                p.k,
+                strips.width.min(p.n - j),
+                first.wrapping_add(i * strips.width * p.k),
+                strips.width,
+            )
+        };
+    }
+    first
 }

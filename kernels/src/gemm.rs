@@ -25,6 +25,7 @@ use crate::outer;
 use crate::pack::{self, Source};
 use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, Strips};
 use crate::problem::{Problem, Start, Target};
+use crate::turned;
 
 /// Up to this length a sum leaves no time to fetch its own part of C.
 const SHORT: usize = 64;
@@ -127,6 +128,8 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     unsafe {
         if outer::fits::<V, E>(oriented, blocking) {
             outer::run(v, oriented, blocking);
+        } else if turned::fits::<V, E>(oriented, blocking) {
+            turned::run(v, oriented, blocking);
         } else if direct::fits::<V, E>(oriented, blocking) {
             let need = direct::scratch::<V, E>(oriented);
             debug_assert!(need <= len, "a part needs {need} of {len}");

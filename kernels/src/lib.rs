@@ -53,6 +53,7 @@ mod isa;
 pub mod memory;
 mod microkernel;
 mod outer;
+mod turned;
 mod pack;
 pub mod peak;
 mod plan;

@@ -247,7 +247,7 @@ unsafe fn sum<
 
 /// `C = initial + alpha·acc`, and perhaps ReLU.
 #[inline(always)]
-unsafe fn end<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+pub unsafe fn end<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
     v: V,
     t: &Tiles<E>,
     mut acc: [[V::V; NRV]; MR],

@@ -11,6 +11,7 @@ use crate::plan::{Blocking, Tile};
 use crate::problem::Problem;
 use crate::scratch::Scratch;
 use crate::threads::{Cuts, Shared, fork};
+use crate::turned;
 
 /// Computes it on at most the threads of a team.
 ///
@@ -39,6 +40,11 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     if alone && outer::fits::<V, E>(oriented, blocking) {
         // SAFETY: the contract is the same.
         unsafe { outer::run(v, oriented, blocking) };
+        return Ok(());
+    }
+    if alone && turned::fits::<V, E>(oriented, blocking) {
+        // SAFETY: the contract is the same.
+        unsafe { turned::run(v, oriented, blocking) };
         return Ok(());
     }
     if alone && direct::fits::<V, E>(oriented, blocking) {
