@@ -17,6 +17,9 @@ use crate::plan::{Blocking, Order, Packing, Strips, Tile, is_plain, line};
 use crate::problem::Problem;
 use crate::scalar;
 
+/// Elements of a B by columns that are turned at once.
+const AT_ONCE: usize = 4096;
+
 /// Whether this is for a problem in its best orientation: one so small that no operand is worth a copy, or larger
 /// with operands that are not.
 #[inline(always)]
@@ -69,6 +72,17 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
         // SAFETY: the contract is the same.
         return unsafe { scalar::product(p) };
     }
+    // A small B by columns is turned at once, a large one strip by strip: it is read again where it has just been
+    // written.
+    let at_once = p.b.col != 1 && p.n * p.k <= AT_ONCE;
+    let (b, b_row) = if at_once {
+        let width = p.n.next_multiple_of(V::LANES);
+        // SAFETY: all of B, and the room for it.
+        unsafe { pack::strip(v, p.b, p.k, p.n, room, width) };
+        (room.cast_const(), width)
+    } else {
+        (p.b.ptr, p.b.row)
+    };
     let (tile, few) = const { (Tile::of(V::ISA, E::BYTES), Tile::few(V::ISA, E::BYTES)) };
     let tile = if p.m <= few.mr && p.n > tile.nr() { few } else { tile };
     let by_rows = p.a.col == 1;
@@ -83,8 +97,8 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
     while j < p.n {
         let strips = tile.strips_from(j, p.n);
         j += strips.count * strips.width;
-        let (b, b_row, b_strip) = if p.b.col == 1 {
-            (p.b.ptr.wrapping_add(strips.j), p.b.row, strips.width)
+        let (b, b_row, b_strip) = if at_once || p.b.col == 1 {
+            (b.wrapping_add(strips.j), b_row, strips.width)
         } else {
             // SAFETY: these columns of B, and the room for them.
             (unsafe { turn(v, p, strips, room) }, strips.width, strips.width * p.k)

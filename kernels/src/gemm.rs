@@ -21,6 +21,7 @@ use crate::direct;
 use crate::elementwise::activate;
 use crate::isa::Kernels;
 use crate::microkernel::{Initial, Microkernel, Tiles};
+use crate::narrow;
 use crate::outer;
 use crate::pack::{self, Source};
 use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, Strips};
@@ -130,6 +131,8 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
             outer::run(v, oriented, blocking);
         } else if turned::fits::<V, E>(oriented, blocking) {
             turned::run(v, oriented, blocking);
+        } else if narrow::fits::<V, E>(oriented, blocking) {
+            narrow::run(v, oriented, blocking);
         } else if direct::fits::<V, E>(oriented, blocking) {
             let need = direct::scratch::<V, E>(oriented);
             debug_assert!(need <= len, "a part needs {need} of {len}");

@@ -52,8 +52,8 @@ mod gemm_crate;
 mod isa;
 pub mod memory;
 mod microkernel;
+mod narrow;
 mod outer;
-mod turned;
 mod pack;
 pub mod peak;
 mod plan;
@@ -68,6 +68,7 @@ mod scratch;
 mod sums;
 mod threads;
 mod tuning;
+mod turned;
 #[cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code, reason = "only SIMD units use all of it")

@@ -6,6 +6,7 @@ use crate::direct;
 use crate::executor::Team;
 use crate::gemm::{Planned, gemm};
 use crate::isa::Kernels;
+use crate::narrow;
 use crate::outer;
 use crate::plan::{Blocking, Tile};
 use crate::problem::Problem;
@@ -45,6 +46,11 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     if alone && turned::fits::<V, E>(oriented, blocking) {
         // SAFETY: the contract is the same.
         unsafe { turned::run(v, oriented, blocking) };
+        return Ok(());
+    }
+    if alone && narrow::fits::<V, E>(oriented, blocking) {
+        // SAFETY: the contract is the same.
+        unsafe { narrow::run(v, oriented, blocking) };
         return Ok(());
     }
     if alone && direct::fits::<V, E>(oriented, blocking) {

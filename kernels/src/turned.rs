@@ -1,4 +1,4 @@
-//! Few rows times a B whose columns are contiguous: `∇X = ∇Z·Wᵀ` of a handful of samples.
+//! Few sums for each column of a B whose columns are contiguous: `∇X = ∇Z·Wᵀ` of a handful of samples.
 //!
 //! ```text
 //!     for each LANES columns of B               rows of W, read a cache line of each at a time
@@ -10,17 +10,19 @@
 //!
 //! A sum stays in one lane here as in a microkernel, so what is contiguous along k has to be turned. It is not
 //! stored on the way: with few rows each element is used a few times only, and a copy would cost more than the
-//! multiply-adds.
+//! multiply-adds. Two groups of LANES columns take turns, as long as there are registers for their sums: the sums of
+//! one wait for each other, four cycles for each value of k.
 
 use core::array::from_fn;
+use core::mem::MaybeUninit;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use trine_core::{Element, K_BLOCK};
 
 use crate::elementwise::activate;
 use crate::isa::{Isa, Kernels};
-use crate::microkernel::{Tiles, end};
-use crate::pack::{self, Source};
+use crate::microkernel::{Initial, Tiles, end};
+use crate::pack::{self, MOST_LANES, Source};
 use crate::plan::{Blocking, Packing};
 use crate::problem::Problem;
 use crate::vector::Vector;
@@ -28,14 +30,23 @@ use crate::vector::Vector;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Rows so many bytes apart share a set of L1.
+/// Bytes between rows that share a set of L1.
 const CROWDED: usize = 2048;
+
+/// The most rows: beside LANES vectors that are being turned there must be room for the sums. None where a vector has
+/// four elements: there a copy costs no more.
+pub const fn most_rows<V: Kernels<E>, E: Element>() -> usize {
+    match V::ISA {
+        Isa::Avx512 => 12,
+        Isa::Avx2 => 3,
+        _ => 0,
+    }
+}
 
 /// Whether this is for a problem in its best orientation, and for every part of it.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
-    V::LANES > 1
-        && p.m <= most_rows::<V, E>()
+    p.m <= most_rows::<V, E>()
         && p.b.row == 1
         && p.b.col != 1
         && p.k > 0
@@ -44,14 +55,27 @@ pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> b
         && blocking.packing != Packing::Always
 }
 
-/// The most rows: beside LANES vectors that are being turned there must be room for the sums.
-const fn most_rows<V: Kernels<E>, E: Element>() -> usize {
-    match V::ISA {
-        Isa::Avx512 => 8,
-        Isa::Avx2 => 3,
-        _ => 0,
-    }
+/// Calls a function for so many rows: `rows!(number, f, arguments…)`, where f has the number, and that of the groups
+/// of columns that take turns, as its last parameters.
+macro_rules! for_rows {
+    ($rows:expr, $f:ident::<$v:ty, $e:ty>$arguments:tt) => {
+        match $rows {
+            1 => $f::<$v, $e, 1, 2>$arguments,
+            2 => $f::<$v, $e, 2, 2>$arguments,
+            3 => $f::<$v, $e, 3, 2>$arguments,
+            4 => $f::<$v, $e, 4, 2>$arguments,
+            5 => $f::<$v, $e, 5, 1>$arguments,
+            6 => $f::<$v, $e, 6, 1>$arguments,
+            7 => $f::<$v, $e, 7, 1>$arguments,
+            8 => $f::<$v, $e, 8, 1>$arguments,
+            9 => $f::<$v, $e, 9, 1>$arguments,
+            10 => $f::<$v, $e, 10, 1>$arguments,
+            11 => $f::<$v, $e, 11, 1>$arguments,
+            _ => $f::<$v, $e, 12, 1>$arguments,
+        }
+    };
 }
+pub(crate) use for_rows;
 
 /// Computes it.
 ///
@@ -62,69 +86,38 @@ const fn most_rows<V: Kernels<E>, E: Element>() -> usize {
 pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) {
     // What comes from memory comes in few streams.
     let far = p.n.saturating_mul(p.k).saturating_mul(E::BYTES) > blocking.thresholds.past_bytes;
-    // SAFETY: the contract is the same, and MR is the number of rows.
-    unsafe {
-        match p.m {
-            1 => strips::<V, E, 1, 2>(v, p, far),
-            2 => strips::<V, E, 2, 2>(v, p, far),
-            3 => strips::<V, E, 3, 2>(v, p, far),
-            4 => strips::<V, E, 4, 2>(v, p, far),
-            5 => strips::<V, E, 5, 1>(v, p, far),
-            6 => strips::<V, E, 6, 1>(v, p, far),
-            7 => strips::<V, E, 7, 1>(v, p, far),
-            _ => strips::<V, E, 8, 1>(v, p, far),
-        }
-    }
+    // SAFETY: the contract is the same.
+    unsafe { for_rows!(p.m, rows::<V, E>(v, p, far)) }
 }
 
 /// # Safety
 /// As for [`run`], and MR is the number of rows.
-unsafe fn strips<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(v: V, p: &Problem<E>, far: bool) {
+unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(
+    v: V,
+    p: &Problem<E>,
+    far: bool,
+) {
     let p = *p;
     v.vectorize(
         #[inline(always)]
         || {
             let mut j = 0;
             while j < p.n {
-                let wide = !far && p.n - j >= NRV * V::LANES;
-                let cols = if wide { NRV * V::LANES } else { V::LANES.min(p.n - j) };
+                let cols = width::<V, E, NRV>(p.n - j, far);
                 // All of a column before the next: what is read from afar is read from end to end.
                 for pc in (0..p.k).step_by(K_BLOCK) {
                     let len = K_BLOCK.min(p.k - pc);
+                    let c = p.c.at(0, j);
                     let t = Tiles {
-                        len,
-                        strips: 1,
-                        rows: 1,
-                        a: p.a.at(0, pc).ptr,
-                        a_row: p.a.row,
-                        a_col: 1,
-                        a_tile: 0,
-                        b: p.b.at(pc, j).ptr,
-                        b_row: 1,
-                        b_strip: 0,
-                        b_col: p.b.col,
-                        c_col: 1,
-                        copy_b: core::ptr::null_mut(),
-                        c: p.c.at(0, j).ptr,
-                        c_row: p.c.row,
-                        last: V::LANES.min(cols),
-                        sums: core::ptr::null(),
-                        sums_row: 0,
+                        c: c.ptr,
+                        c_row: c.row,
                         alpha: p.alpha,
-                        initial: p.initial(pc == 0, (0, j), p.c.at(0, j)),
+                        initial: p.initial(pc == 0, (0, j), c),
                         relu: pc + len == p.k && p.is_relu(),
-                        fetch: None,
+                        ..tiles(p.a.at(0, pc), p.b.at(pc, j), len)
                     };
                     // SAFETY: some columns of B and of C.
-                    unsafe {
-                        if wide {
-                            strip::<V, E, MR, NRV, false>(v, &t);
-                        } else if cols == V::LANES {
-                            strip::<V, E, MR, 1, false>(v, &t);
-                        } else {
-                            strip::<V, E, MR, 1, true>(v, &t);
-                        }
-                    }
+                    unsafe { columns::<V, E, MR, NRV, true>(v, t, cols) };
                 }
                 j += cols;
             }
@@ -136,73 +129,154 @@ unsafe fn strips<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(v
     );
 }
 
-/// NRV·LANES columns, or with TAIL the last `t.last` of them.
+/// How many columns are computed at a time, of so many that are left.
+#[inline(always)]
+pub fn width<V: Vector<E>, E: Element, const NRV: usize>(left: usize, far: bool) -> usize {
+    if !far && left >= NRV * V::LANES { NRV * V::LANES } else { V::LANES.min(left) }
+}
+
+/// Sums of `len` products as they are, to nowhere yet.
+#[inline(always)]
+pub fn tiles<E: Element>(a: Source<E>, b: Source<E>, len: usize) -> Tiles<E> {
+    Tiles {
+        len,
+        strips: 1,
+        rows: 1,
+        a: a.ptr,
+        a_row: a.row,
+        a_col: a.col,
+        a_tile: 0,
+        b: b.ptr,
+        b_row: b.row,
+        b_strip: 0,
+        b_col: b.col,
+        c_col: 1,
+        copy_b: core::ptr::null_mut(),
+        c: core::ptr::null_mut(),
+        c_row: 0,
+        last: 0,
+        sums: core::ptr::null(),
+        sums_row: 0,
+        alpha: E::ONE,
+        initial: Initial::Nothing,
+        relu: false,
+        fetch: None,
+    }
+}
+
+/// `C[MR×cols] = initial + alpha·A[MR×len]·B[len×cols]`, `cols` as [`width`] says. `BY_ROWS`: A's rows are
+/// contiguous, otherwise its columns are.
 ///
 /// # Safety
-/// These columns of B and C are there.
+/// The operands can be accessed like that, B's columns are contiguous, and C's rows; C overlaps no other, except that
+/// it may be the initial matrix.
 #[inline(always)]
-unsafe fn strip<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+pub unsafe fn columns<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const BY_ROWS: bool>(
+    v: V,
+    mut t: Tiles<E>,
+    cols: usize,
+) {
+    // Strides of 1 that the compiler should know.
+    t.b_row = 1;
+    if BY_ROWS {
+        t.a_col = 1;
+    } else {
+        t.a_row = 1;
+    }
+    t.last = cols.min(V::LANES);
+    // SAFETY: the contract is the same.
+    unsafe {
+        if cols > V::LANES {
+            groups::<V, E, MR, NRV, false>(v, &t);
+        } else if cols == V::LANES {
+            groups::<V, E, MR, 1, false>(v, &t);
+        } else {
+            groups::<V, E, MR, 1, true>(v, &t);
+        }
+    }
+}
+
+/// NRV groups of LANES columns, or with TAIL `t.last` columns.
+///
+/// # Safety
+/// As for [`columns`].
+#[inline(always)]
+unsafe fn groups<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
     v: V,
     t: &Tiles<E>,
 ) {
     let mut acc = [[v.splat(E::ZERO); NRV]; MR];
-    let columns: [Source<E>; NRV] =
-        from_fn(|g| Source { ptr: t.b.wrapping_add(g * V::LANES * t.b_col), row: 1, col: t.b_col });
-    // SAFETY: values of k within the sum, and the columns of the caller.
-    unsafe {
-        let head = if TAIL { t.len % V::LANES } else { head::<E>(t) };
-        let mut k = head;
-        if head > 0 {
-            through::<V, E, MR, NRV, TAIL>(v, t, &columns, (0, head), &mut acc);
-        }
-        while t.len - k >= V::LANES {
-            if TAIL {
-                through::<V, E, MR, NRV, TAIL>(v, t, &columns, (k, V::LANES), &mut acc);
-            } else {
-                for g in 0..NRV {
-                    turn::<V, E, MR, NRV>(v, t, columns[g].at(k, 0), (k, g), &mut acc);
-                }
+    // Not cleared: for a short sum that would take as long as the sum.
+    let mut room = MaybeUninit::<[E; MOST_LANES * MOST_LANES]>::uninit();
+    let room = room.as_mut_ptr().cast();
+    let (mut k, mut len) = (0, head::<V, E>(t));
+    while k < t.len {
+        // Not a loop: the sums of each have registers of their own.
+        // SAFETY: so many values of k, and the columns of the caller.
+        unsafe {
+            block::<V, E, MR, NRV, 0, TAIL>(v, t, (k, len), &mut acc, room);
+            if NRV > 1 {
+                block::<V, E, MR, NRV, 1, TAIL>(v, t, (k, len), &mut acc, room);
             }
-            k += V::LANES;
         }
-        if k < t.len {
-            through::<V, E, MR, NRV, TAIL>(v, t, &columns, (k, t.len - k), &mut acc);
-        }
-        end::<V, E, MR, NRV, TAIL>(v, t, acc, v.tail(t.last));
+        k += len;
+        len = V::LANES.min(t.len - k);
     }
+    // SAFETY: the columns of C.
+    unsafe { end::<V, E, MR, NRV, TAIL>(v, t, acc, v.tail(t.last)) };
 }
 
-/// Values of k before the first cache line that is read whole. Where rows of W compete for places, the rest of a
-/// line would be gone before it is read.
-#[inline(always)]
-fn head<E: Element>(t: &Tiles<E>) -> usize {
-    let aligned = t.b.addr().wrapping_neg() % LINE;
-    if t.b_col.wrapping_mul(E::BYTES).is_multiple_of(CROWDED) && aligned.is_multiple_of(E::BYTES) {
-        (aligned / E::BYTES).min(t.len)
-    } else {
-        0
-    }
-}
-
-/// LANES values of k and as many columns: turned, then added.
+/// `len` values of k from `k` on, at most LANES, and the columns of group G.
 ///
 /// # Safety
-/// They are there, and as many values of each row of A.
+/// They are there.
 #[inline(always)]
-unsafe fn turn<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
+unsafe fn block<
+    V: Vector<E>,
+    E: Element,
+    const MR: usize,
+    const NRV: usize,
+    const G: usize,
+    const TAIL: bool,
+>(
     v: V,
     t: &Tiles<E>,
-    b: Source<E>,
-    (k, g): (usize, usize),
+    (k, len): (usize, usize),
     acc: &mut [[V::V; NRV]; MR],
+    room: *mut E,
 ) {
-    // SAFETY: LANES elements of LANES columns, of MR rows.
+    let b = |k: usize| Source { ptr: t.b.wrapping_add(G * V::LANES * t.b_col + k), row: 1, col: t.b_col };
+    // SAFETY: `len` values of k, `t.last` columns; there is room for LANES rows of LANES columns.
     unsafe {
-        let rows = turned(v, b);
-        for (i, &row) in rows.iter().enumerate().take(V::LANES) {
-            add::<V, E, MR, NRV>(v, t, k + i, row, g, acc);
+        if len == V::LANES && !TAIL {
+            let turned = turn(v, b(k));
+            // Four short loops: the compiler does not unroll a long one, and keeps what is turned in memory then.
+            for from in [0, 4, 8, 12] {
+                for i in from..V::LANES.min(from + 4) {
+                    add::<V, E, MR, NRV, G>(v, t, k + i, turned[i], acc);
+                }
+            }
+        } else {
+            // What is turned may reach back to values that have been added.
+            let from = if TAIL || t.len < V::LANES { k } else { k.min(t.len - V::LANES) };
+            let turned = if from < k { V::LANES } else { len };
+            pack::strip(v, b(from), turned, t.last, room, V::LANES);
+            for k in k..k + len {
+                let row = v.load_at(room.wrapping_add((k - from) * V::LANES));
+                add::<V, E, MR, NRV, G>(v, t, k, row, acc);
+            }
         }
     }
+}
+
+/// How many values of k come first: LANES, or where rows of W compete for places, those up to the first cache line
+/// that is read whole. The rest of one that is read in part would be gone before it is needed.
+#[inline(always)]
+fn head<V: Vector<E>, E: Element>(t: &Tiles<E>) -> usize {
+    let before = t.b.addr().wrapping_neg() % LINE / E::BYTES;
+    let crowded = t.b_col.wrapping_mul(E::BYTES).is_multiple_of(CROWDED);
+    let head = if crowded && before > 0 { before } else { V::LANES };
+    head.min(V::LANES).min(t.len)
 }
 
 /// LANES rows of as many columns.
@@ -210,16 +284,18 @@ unsafe fn turn<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
 /// # Safety
 /// They are there.
 #[inline(always)]
-unsafe fn turned<V: Vector<E>, E: Element>(v: V, b: Source<E>) -> [V::V; pack::MOST_LANES] {
+unsafe fn turn<V: Vector<E>, E: Element>(v: V, b: Source<E>) -> [V::V; MOST_LANES] {
     let piece = 16 / E::BYTES;
-    let mut rows = [v.splat(E::ZERO); pack::MOST_LANES];
+    // Few pointers, so that the rest is in the addresses of the loads.
+    let first: [*const E; 4] = from_fn(|l| b.ptr.wrapping_add(l * piece * b.col));
+    let mut rows = [v.splat(E::ZERO); MOST_LANES];
     // Loads stay where they are: a compiler that mixes two of these has too few registers for them.
     compiler_fence(Ordering::SeqCst);
     // SAFETY: LANES elements of LANES columns.
     unsafe {
         v.turn(
             #[inline(always)]
-            |l, q| b.ptr.wrapping_add(l * piece * b.col).wrapping_add(q * b.col),
+            |l, q| first[l].wrapping_add(q * b.col),
             #[inline(always)]
             |i, row| rows[i] = row,
         );
@@ -228,56 +304,21 @@ unsafe fn turned<V: Vector<E>, E: Element>(v: V, b: Source<E>) -> [V::V; pack::M
     rows
 }
 
-/// `len` values of k, at most LANES, by way of memory: what is turned may reach back to values that have been added.
-///
-/// # Safety
-/// As for [`turn`], of `t.last` columns.
-#[inline(always)]
-unsafe fn through<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
-    v: V,
-    t: &Tiles<E>,
-    columns: &[Source<E>; NRV],
-    (k, len): (usize, usize),
-    acc: &mut [[V::V; NRV]; MR],
-) {
-    let mut room = [E::ZERO; pack::MOST_LANES * pack::MOST_LANES];
-    let whole = !TAIL && t.len >= V::LANES;
-    let from = if whole { k.min(t.len - V::LANES) } else { k };
-    for g in 0..NRV {
-        let b = columns[g].at(from, 0);
-        // SAFETY: what the caller says; there is room for LANES rows of LANES columns.
-        unsafe {
-            if whole {
-                for (i, &row) in turned(v, b).iter().enumerate().take(V::LANES) {
-                    v.store_at(room.as_mut_ptr().wrapping_add(i * V::LANES), row);
-                }
-            } else {
-                pack::strip(v, b, len, t.last, room.as_mut_ptr(), V::LANES);
-            }
-            for k in k..k + len {
-                let row = v.load_at(room.as_ptr().wrapping_add((k - from) * V::LANES));
-                add::<V, E, MR, NRV>(v, t, k, row, g, acc);
-            }
-        }
-    }
-}
-
 /// Adds column k of A times a row of B.
 ///
 /// # Safety
 /// Column k of A is there.
 #[inline(always)]
-unsafe fn add<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
+unsafe fn add<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const G: usize>(
     v: V,
     t: &Tiles<E>,
     k: usize,
     row: V::V,
-    g: usize,
     acc: &mut [[V::V; NRV]; MR],
 ) {
     for (i, acc) in acc.iter_mut().enumerate() {
         // SAFETY: an element of each row of A.
-        let a = v.splat(unsafe { *t.a.wrapping_add(i * t.a_row + k) });
-        acc[g] = v.mul_add(a, row, acc[g]);
+        let a = v.splat(unsafe { *t.a.wrapping_add(i * t.a_row + k * t.a_col) });
+        acc[G] = v.mul_add(a, row, acc[G]);
     }
 }
