@@ -42,11 +42,13 @@ pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> b
 fn pays<E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
     let start = !matches!(p.start, Start::PerRow(_));
     let plain = p.b.col == 1 && p.c.col == 1 && start && blocking.packing != Packing::Always;
-    let reach = p.a.col == 1 || p.a.row == 1 && p.k > SHORT;
-    plain && reach && p.m.saturating_mul(p.k) >= WORTH
+    let elements = p.m.saturating_mul(p.k);
+    // What need not be turned on the way has less to win, and nothing with short sums.
+    let worth = p.a.col == 1 && elements >= WORTH || p.a.row == 1 && elements >= 2 * WORTH && p.k > SHORT;
+    plain && worth
 }
 
-/// Sums so short cost less than turning them, if their vectors need not be turned first.
+/// Sums so short cost less than turning them.
 const SHORT: usize = 16;
 
 /// Elements of A from which on turning C is worth it.

@@ -55,8 +55,8 @@ pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> b
         && blocking.packing != Packing::Always
 }
 
-/// Calls a function for so many rows: `rows!(number, f, arguments…)`, where f has the number, and that of the groups
-/// of columns that take turns, as its last parameters.
+/// Calls `f(arguments…)` for so many rows: their number is its last parameter but one, the last that of the groups of
+/// columns that take turns.
 macro_rules! for_rows {
     ($rows:expr, $f:ident::<$v:ty, $e:ty>$arguments:tt) => {
         match $rows {
@@ -64,15 +64,19 @@ macro_rules! for_rows {
             2 => $f::<$v, $e, 2, 2>$arguments,
             3 => $f::<$v, $e, 3, 2>$arguments,
             4 => $f::<$v, $e, 4, 2>$arguments,
-            5 => $f::<$v, $e, 5, 1>$arguments,
-            6 => $f::<$v, $e, 6, 1>$arguments,
-            7 => $f::<$v, $e, 7, 1>$arguments,
-            8 => $f::<$v, $e, 8, 1>$arguments,
+            5 => for_rows!(@some 5, $f::<$v, $e>$arguments),
+            6 => for_rows!(@some 6, $f::<$v, $e>$arguments),
+            7 => for_rows!(@some 7, $f::<$v, $e>$arguments),
+            8 => for_rows!(@some 8, $f::<$v, $e>$arguments),
             9 => $f::<$v, $e, 9, 1>$arguments,
             10 => $f::<$v, $e, 10, 1>$arguments,
             11 => $f::<$v, $e, 11, 1>$arguments,
             _ => $f::<$v, $e, 12, 1>$arguments,
         }
+    };
+    // Of wide elements fewer are turned together, and leave more registers.
+    (@some $rows:literal, $f:ident::<$v:ty, $e:ty>$arguments:tt) => {
+        if <$e>::BYTES == 8 { $f::<$v, $e, $rows, 2>$arguments } else { $f::<$v, $e, $rows, 1>$arguments }
     };
 }
 pub(crate) use for_rows;

@@ -77,6 +77,48 @@ fn few_rows_in_slices_of_more_columns_than_there_is_room_for() {
     hold_on(cases, EXACT);
 }
 
+/// Up to a dozen rows times a W whose columns are contiguous, which is turned in registers, and one row more: sums
+/// shorter than a vector, of whole vectors and a rest, of several blocks; a few columns, and groups of them.
+#[test]
+fn few_rows_times_columns() {
+    let sums = [1, 5, 16, 37, K_BLOCK, 2 * K_BLOCK + 33];
+    let cases = (1..=13).flat_map(|rows| sums.map(|k| (rows, k))).flat_map(|(rows, k)| {
+        [7, 16, 61].into_iter().flat_map(move |cols| {
+            let [sum, relu, silu] = calls(rows, k, cols);
+            let some = if rows % 2 == 0 { relu } else { silu };
+            [sum, some].map(|case| ordered(case, &[(Role::W, Order::Columns)]))
+        })
+    });
+    hold_on(cases.map(|case| Case { memory: Memory::GuardBehind, ..case }), EXACT);
+}
+
+/// The same where the columns are half a page apart, and begin within a cache line.
+#[test]
+fn few_rows_times_columns_that_compete_for_places() {
+    let cases = [1, 2, 5, 12].into_iter().flat_map(|rows| {
+        [1, 3, 4, 13, 16].map(|missing| {
+            let case = Case::plain(Op::Matmul, rows, K_BLOCK - missing, 50);
+            let mut case = ordered(case, &[(Role::W, Order::Columns)]);
+            case.places[Role::W as usize].pad = missing;
+            Case { memory: Memory::GuardBehind, ..case }
+        })
+    });
+    hold_on(cases, EXACT);
+}
+
+/// Outputs narrower than a vector: the rest of the rows is computed a second time, and sums go on in another block.
+#[test]
+fn narrow_outputs() {
+    let rows_and_sums = [(16, 70), (40, 33), (61, 40), (100, 17), (23, K_BLOCK + 9), (64, 2 * K_BLOCK)];
+    let cases = (1..=13).flat_map(|cols| rows_and_sums.map(|(rows, k)| (rows, k, cols)));
+    let cases = cases.flat_map(|(rows, k, cols)| {
+        let params = Case { params_write: Write::ADD.times(0.5), ..Case::plain(Op::GradParams, k, rows, cols) };
+        let [sum, relu, silu] = calls(rows, k, cols);
+        [sum, relu, silu, Case { params_write: Write::REPLACE, ..params.clone() }, params]
+    });
+    hold_on(cases.map(|case| Case { memory: Memory::GuardBehind, ..case }), EXACT);
+}
+
 /// A wave of the batch that is a single row, where the first has 512.
 #[test]
 fn a_last_row_of_the_batch_in_slices() {
