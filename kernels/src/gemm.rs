@@ -156,7 +156,13 @@ pub fn gemm_need<V: Kernels<E>, E: Element>(v: V, problem: &Problem<E>, blocking
     }
     let mut turned = None;
     let p = problem.orient(&mut turned);
-    if direct::is_small::<V, E>(p, blocking) { direct::scratch::<V, E>(p) } else { planned(v, p, blocking) }
+    if turned::fits::<V, E>(p, blocking) {
+        0
+    } else if direct::is_small::<V, E>(p, blocking) {
+        direct::scratch::<V, E>(p)
+    } else {
+        planned(v, p, blocking)
+    }
 }
 
 /// One run of the loops.

@@ -33,18 +33,21 @@ type Room<E> = MaybeUninit<[E; MOST_LANES * MOST_LANES * WIDE]>;
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
     // Elsewhere a part of a vector is not stored as fast as the whole.
-    let narrow = V::ISA == Isa::Avx512 && p.n <= V::LANES / 4 * 3;
-    narrow && p.m.next_multiple_of(V::LANES) <= p.m + p.m / 4 && pays(p, blocking)
+    let most = if p.a.row == 1 { V::LANES } else { V::LANES / 4 * 3 };
+    let narrow = V::ISA == Isa::Avx512 && p.n <= most;
+    narrow && p.m.next_multiple_of(V::LANES) <= p.m + p.m / 4 && pays(p, V::LANES, blocking)
 }
 
 /// Apart from what other products do.
 #[inline(never)]
-fn pays<E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
+fn pays<E: Element>(p: &Problem<E>, lanes: usize, blocking: &Blocking) -> bool {
     let start = !matches!(p.start, Start::PerRow(_));
     let plain = p.b.col == 1 && p.c.col == 1 && start && blocking.packing != Packing::Always;
     let elements = p.m.saturating_mul(p.k);
+    // Of whole vectors nothing is won but a tile with more sums.
+    let short = if p.n <= lanes / 4 * 3 { SHORT } else { 3 * SHORT };
     // What need not be turned on the way has less to win, and nothing with short sums.
-    let worth = p.a.col == 1 && elements >= WORTH || p.a.row == 1 && elements >= 2 * WORTH && p.k > SHORT;
+    let worth = p.a.col == 1 && elements >= WORTH || p.a.row == 1 && elements >= 2 * WORTH && p.k > short;
     plain && worth
 }
 

@@ -256,6 +256,7 @@ unsafe fn block<
             let turned = turn(v, b(k));
             // Four short loops: the compiler does not unroll a long one, and keeps what is turned in memory then.
             for from in [0, 4, 8, 12] {
+                #[expect(clippy::needless_range_loop, reason = "an iterator that skips is not unrolled")]
                 for i in from..V::LANES.min(from + 4) {
                     add::<V, E, MR, NRV, G>(v, t, k + i, turned[i], acc);
                 }

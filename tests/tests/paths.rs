@@ -112,7 +112,8 @@ fn narrow_outputs() {
     let rows_and_sums = [(16, 70), (40, 33), (61, 40), (100, 17), (23, K_BLOCK + 9), (64, 2 * K_BLOCK)];
     let cases = (1..=13).flat_map(|cols| rows_and_sums.map(|(rows, k)| (rows, k, cols)));
     let cases = cases.flat_map(|(rows, k, cols)| {
-        let params = Case { params_write: Write::ADD.times(0.5), ..Case::plain(Op::GradParams, k, rows, cols) };
+        let params =
+            Case { params_write: Write::ADD.times(0.5), ..Case::plain(Op::GradParams, k, rows, cols) };
         let [sum, relu, silu] = calls(rows, k, cols);
         [sum, relu, silu, Case { params_write: Write::REPLACE, ..params.clone() }, params]
     });
