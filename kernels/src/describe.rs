@@ -6,9 +6,11 @@ use trine_core::{Element, K_BLOCK, Shape};
 
 use crate::executor::useful_threads;
 use crate::isa::Isa;
+use crate::narrow;
 use crate::outer;
-use crate::plan::{Access, Blocking, Loops, Order, Product, Tile};
+use crate::plan::{Access, Blocking, Loops, Order, Packing, Product, Tile};
 use crate::scratch::{Op, elements};
+use crate::turned;
 
 /// How an engine computes one operation on a layer with row-major operands. Its `Display` is
 /// made to be read.
@@ -110,6 +112,18 @@ impl fmt::Display for Plan {
                 && outer::pays(shape, loops.tile.lanes, self.bytes, self.blocking.thresholds)
             {
                 writeln!(f, "    row after row of the output: it costs more than the multiply-adds")?;
+                continue;
+            }
+            let auto = self.blocking.packing != Packing::Always;
+            if auto && p.m <= turned::most_rows(self.isa) && matches!(p.b, Order::Columns) {
+                writeln!(
+                    f,
+                    "    right operand turned in registers on the way to the multiply-adds, never stored"
+                )?;
+                continue;
+            }
+            if auto && matches!(p.b, Order::Rows) && narrow::pays(shape, p.a, self.isa, loops.tile.lanes) {
+                writeln!(f, "    vectors along its {} rows, turned when the sums are complete", p.m)?;
                 continue;
             }
             writeln!(

@@ -18,7 +18,7 @@ use crate::elementwise::activate;
 use crate::isa::{Isa, Kernels};
 use crate::microkernel::Tiles;
 use crate::pack::MOST_LANES;
-use crate::plan::{Blocking, Packing, Pieces, Strips, Tile};
+use crate::plan::{Blocking, Order, Packing, Pieces, Strips, Tile};
 use crate::problem::{Problem, Start};
 use crate::turned::{self, for_rows};
 
@@ -28,27 +28,36 @@ const WIDE: usize = 12;
 /// A place for LANES rows of WIDE vectors of sums.
 type Room<E> = MaybeUninit<[E; MOST_LANES * MOST_LANES * WIDE]>;
 
-/// Whether this is for a problem in its best orientation: where whole vectors of the other side do less than vectors of
-/// which a quarter is empty, and the result is worth turning.
+/// Whether an m×n output of sums over k is computed like this, `a` being the order of A: where whole vectors of the
+/// other side do less than vectors of which a quarter is empty, and the result is worth turning.
+pub const fn pays((m, n, k): (usize, usize, usize), a: Order, isa: Isa, lanes: usize) -> bool {
+    // Elsewhere a part of a vector is not stored as fast as the whole.
+    if !matches!(isa, Isa::Avx512) || m < lanes || m.next_multiple_of(lanes) > m + m / 4 {
+        return false;
+    }
+    let (quarter_empty, elements) = (n <= lanes / 4 * 3, m.saturating_mul(k));
+    match a {
+        Order::Rows => quarter_empty && elements >= WORTH,
+        // What need not be turned on the way has less to win: of whole vectors nothing but a tile with more sums.
+        Order::Columns => {
+            n <= lanes && elements >= 2 * WORTH && k > if quarter_empty { SHORT } else { 3 * SHORT }
+        }
+        Order::Scattered => false,
+    }
+}
+
+/// Whether this is for a problem in its best orientation.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
-    // Elsewhere a part of a vector is not stored as fast as the whole.
-    let most = if p.a.row == 1 { V::LANES } else { V::LANES / 4 * 3 };
-    let narrow = V::ISA == Isa::Avx512 && p.n <= most;
-    narrow && p.m.next_multiple_of(V::LANES) <= p.m + p.m / 4 && pays(p, V::LANES, blocking)
+    V::ISA == Isa::Avx512 && p.n <= V::LANES && pays_apart(p, V::LANES, blocking)
 }
 
 /// Apart from what other products do.
 #[inline(never)]
-fn pays<E: Element>(p: &Problem<E>, lanes: usize, blocking: &Blocking) -> bool {
+fn pays_apart<E: Element>(p: &Problem<E>, lanes: usize, blocking: &Blocking) -> bool {
     let start = !matches!(p.start, Start::PerRow(_));
     let plain = p.b.col == 1 && p.c.col == 1 && start && blocking.packing != Packing::Always;
-    let elements = p.m.saturating_mul(p.k);
-    // Of whole vectors nothing is won but a tile with more sums.
-    let short = if p.n <= lanes / 4 * 3 { SHORT } else { 3 * SHORT };
-    // What need not be turned on the way has less to win, and nothing with short sums.
-    let worth = p.a.col == 1 && elements >= WORTH || p.a.row == 1 && elements >= 2 * WORTH && p.k > short;
-    plain && worth
+    plain && pays((p.m, p.n, p.k), p.a.order(), Isa::Avx512, lanes)
 }
 
 /// Sums so short cost less than turning them.
@@ -66,7 +75,7 @@ const WORTH: usize = 1024;
 pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) {
     // SAFETY: the contract is the same.
     unsafe {
-        if p.a.row == 1 {
+        if p.a.col != 1 {
             straight(v, p);
         } else {
             let far = p.m.saturating_mul(p.k).saturating_mul(E::BYTES) > blocking.thresholds.past_bytes;

@@ -24,27 +24,41 @@ use crate::vector::Vector;
 /// The longest sum: with more products than this the multiply-adds count again, and a tile loads less for each.
 const MOST: usize = 4;
 
-/// Whether an m×n output of sums over k is computed like this.
+/// Whether an m×n output of sums over k is computed like this, if it is aligned and only written. What stays in the
+/// caches is written as fast by tiles, which load less for each product, unless there is only one.
 pub const fn pays(
     (m, n, k): (usize, usize, usize),
     lanes: usize,
     bytes: usize,
     thresholds: Thresholds,
 ) -> bool {
-    let short = lanes > 1 && k >= 1 && k <= MOST;
-    short && n >= 2 * lanes && m.saturating_mul(n).saturating_mul(bytes) > thresholds.outer_bytes
+    let short = lanes > 1 && k >= 1 && k <= MOST && n >= 2 * lanes;
+    let size = m.saturating_mul(n).saturating_mul(bytes);
+    short && (k == 1 && size > thresholds.outer_bytes || goes_past(size, thresholds))
+}
+
+/// Whether so many bytes go past the caches. Of a part for one thread its own bytes count.
+const fn goes_past(size: usize, thresholds: Thresholds) -> bool {
+    size >= thresholds.past_bytes
 }
 
 /// Whether this is for a problem in its best orientation.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
-    let plain = matches!(p.activation, Activation::Identity) && p.y.is_none();
-    let start = matches!(p.start, Start::Nothing | Start::Old);
     pays((p.m, p.n, p.k), V::LANES, E::BYTES, blocking.thresholds)
         && p.b.col == 1
         && p.c.col == 1
-        && plain
-        && start
+        && matches!(p.activation, Activation::Identity)
+        && p.y.is_none()
+        && (matches!(p.start, Start::Nothing) && (p.k == 1 || is_aligned::<V, E>(p))
+            || matches!(p.start, Start::Old) && p.k == 1)
+}
+
+/// Whether all rows of C begin at a whole vector. The stride of a single row may be anything.
+#[inline(always)]
+fn is_aligned<V: Kernels<E>, E: Element>(p: &Problem<E>) -> bool {
+    let vectors = p.m == 1 || p.c.row.is_multiple_of(V::LANES);
+    vectors && p.c.ptr.addr().is_multiple_of(size_of::<V::V>())
 }
 
 /// Computes it.
@@ -55,37 +69,24 @@ pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> b
 #[inline(never)]
 pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) {
     let add = matches!(p.start, Start::Old);
-    let bytes = p.m.saturating_mul(p.n).saturating_mul(E::BYTES);
-    // The stride of a single row may be anything.
-    let vectors = p.m == 1 || p.c.row.is_multiple_of(V::LANES);
-    let aligned = p.c.ptr.addr().is_multiple_of(size_of::<V::V>()) && vectors;
-    // Of a part for one thread its own bytes count.
-    let past = !add && aligned && bytes >= blocking.thresholds.past_bytes;
-    // SAFETY: the contract is the same; K is the length of the sum; the rows of what goes past are aligned.
+    let size = p.m.saturating_mul(p.n).saturating_mul(E::BYTES);
+    let past = !add && is_aligned::<V, E>(p) && goes_past(size, blocking.thresholds);
+    // SAFETY: the contract is the same; the second parameter but two is the length of the sum; the rows of what goes
+    // past are aligned, and of sums of more than one product all go past.
     unsafe {
-        match p.k {
-            1 => rows::<V, E, 1>(v, p, add, past),
-            2 => rows::<V, E, 2>(v, p, add, past),
-            3 => rows::<V, E, 3>(v, p, add, past),
-            _ => rows::<V, E, 4>(v, p, add, past),
+        match (p.k, past) {
+            (1, true) => written::<V, E, 1, false, true>(v, p),
+            (1, false) if add => written::<V, E, 1, true, false>(v, p),
+            (1, false) => written::<V, E, 1, false, false>(v, p),
+            (2, _) => written::<V, E, 2, false, true>(v, p),
+            (3, _) => written::<V, E, 3, false, true>(v, p),
+            _ => written::<V, E, 4, false, true>(v, p),
         }
     }
 }
 
 /// # Safety
-/// As for [`run`], and K is the length of the sum. With `past` all rows of C are aligned to vectors.
-#[inline(always)]
-unsafe fn rows<V: Kernels<E>, E: Element, const K: usize>(v: V, p: &Problem<E>, add: bool, past: bool) {
-    // SAFETY: the contract is the same.
-    unsafe {
-        match (add, past) {
-            (true, _) => written::<V, E, K, true, false>(v, p),
-            (false, false) => written::<V, E, K, false, false>(v, p),
-            (false, true) => written::<V, E, K, false, true>(v, p),
-        }
-    }
-}
-
+/// As for [`run`], and K is the length of the sum. With `PAST` all rows of C are aligned to vectors.
 unsafe fn written<V: Kernels<E>, E: Element, const K: usize, const ADD: bool, const PAST: bool>(
     v: V,
     p: &Problem<E>,

@@ -35,8 +35,8 @@ const CROWDED: usize = 2048;
 
 /// The most rows: beside LANES vectors that are being turned there must be room for the sums. None where a vector has
 /// four elements: there a copy costs no more.
-pub const fn most_rows<V: Kernels<E>, E: Element>() -> usize {
-    match V::ISA {
+pub const fn most_rows(isa: Isa) -> usize {
+    match isa {
         Isa::Avx512 => 12,
         Isa::Avx2 => 3,
         _ => 0,
@@ -46,7 +46,7 @@ pub const fn most_rows<V: Kernels<E>, E: Element>() -> usize {
 /// Whether this is for a problem in its best orientation, and for every part of it.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
-    p.m <= most_rows::<V, E>()
+    p.m <= const { most_rows(V::ISA) }
         && p.b.row == 1
         && p.b.col != 1
         && p.k > 0
