@@ -32,7 +32,10 @@ type Room<E> = MaybeUninit<[E; MOST_LANES * MOST_LANES * WIDE]>;
 /// other side do less than vectors of which a quarter is empty, and the result is worth turning.
 pub const fn pays((m, n, k): (usize, usize, usize), a: Order, isa: Isa, lanes: usize) -> bool {
     // Elsewhere a part of a vector is not stored as fast as the whole.
-    if !matches!(isa, Isa::Avx512) || m < lanes || m.next_multiple_of(lanes) > m + m / 4 {
+    if !matches!(isa, Isa::Avx512)
+        || m < lanes
+        || m.div_ceil(lanes).saturating_mul(lanes) > m.saturating_add(m / 4)
+    {
         return false;
     }
     let (quarter_empty, elements) = (n <= lanes / 4 * 3, m.saturating_mul(k));
