@@ -31,7 +31,7 @@ const LONG: usize = 512;
 type Way = (&'static str, Op, (usize, usize, usize), &'static str);
 
 /// What makes the plan go each way on the assumed caches, with f32 or f64 elements, and how its words say so.
-const WAYS: [Way; 15] = [
+const WAYS: [Way; 17] = [
     ("small", Op::Forward, (16, 64, 10), "read where it is"),
     ("edges", Op::Forward, (37, 53, 41), "read where it is"),
     ("edges, W turned", Op::GradInput, (37, 53, 41), "transposed"),
@@ -41,12 +41,14 @@ const WAYS: [Way; 15] = [
     ("one sweep, small", Op::Backward, (37, 53, 41), "one sweep"),
     ("one sweep", Op::Backward, (64, 128, 96), "one sweep"),
     ("A packed", Op::GradParams, (300, 200, 130), "left operand packed"),
-    ("row after row", Op::GradParams, (2, 160, 160), "row after row"),
+    ("row after row", Op::GradParams, (1, 160, 160), "row after row"),
+    ("short sums", Op::GradParams, (2, 160, 160), "read where it is"),
     ("B copied", Op::Forward, (288, 512, 300), "right operand copied"),
     ("two blocks of the sum", Op::Forward, (24, 700, 72), "read where it is"),
     ("slices of k", Op::Forward, (2, 600, 300), "in one pass over"),
     ("slices of k, one row", Op::Forward, (1, 600, 300), "in one pass over"),
     ("few rows, W turned", Op::GradInput, (4, 256, 256), "transposed"),
+    ("fewer rows, W turned on the way", Op::GradInput, (2, 256, 256), "turned in registers"),
 ];
 
 /// All rows, in the order of the file.
