@@ -115,14 +115,24 @@ impl fmt::Display for Plan {
                 continue;
             }
             let auto = self.blocking.packing != Packing::Always;
-            if auto && p.m <= turned::most_rows(self.isa) && matches!(p.b, Order::Columns) {
+            if auto
+                && p.m > 0
+                && p.k > 0
+                && p.m <= turned::most_rows(self.isa)
+                && matches!(p.b, Order::Columns)
+            {
                 writeln!(
                     f,
                     "    right operand turned in registers on the way to the multiply-adds, never stored"
                 )?;
                 continue;
             }
-            if auto && matches!(p.b, Order::Rows) && narrow::pays(shape, p.a, self.isa, loops.tile.lanes) {
+            // A single column is the row of the other side.
+            if auto
+                && p.n > 1
+                && matches!(p.b, Order::Rows)
+                && narrow::pays(shape, p.a, self.isa, loops.tile.lanes)
+            {
                 writeln!(f, "    vectors along its {} rows, turned when the sums are complete", p.m)?;
                 continue;
             }

@@ -72,8 +72,8 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
         // SAFETY: the contract is the same.
         return unsafe { scalar::product(p) };
     }
-    // A small B by columns is turned at once, a large one strip by strip: it is read again where it has just been
-    // written.
+    // A small B by columns is turned at once. A large one goes strip by strip, each in one piece of memory: rows as long
+    // as B would put each vector into a line, or a set of L1, of its own.
     let at_once = p.b.col != 1 && p.n * p.k <= AT_ONCE;
     let (b, b_row) = if at_once {
         let width = p.n.next_multiple_of(V::LANES);

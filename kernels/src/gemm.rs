@@ -112,8 +112,8 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
 ///
 /// # Safety
 /// As for [`Planned::run`], except that C may have no elements, with as much scratch memory as
-/// [`Planned::scratch`] says of the whole. A part needs no more: of every choice of [`Loops`] and of every length in it, that for fewer rows,
-/// columns or values of k is the same or smaller, and `flip` is the whole's.
+/// [`gemm_need`] says of the whole. A part needs no more: of every choice of [`Loops`] and of every length in it,
+/// that for fewer rows, columns or values of k is the same or smaller, and `flip` is the whole's.
 pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     v: V,
     problem: &Problem<E>,
@@ -123,8 +123,8 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     if problem.is_empty() {
         return;
     }
-    let mut turned = None;
-    let oriented = problem.orient(&mut turned);
+    let mut other = None;
+    let oriented = problem.orient(&mut other);
     // SAFETY: the contract is the same.
     unsafe {
         if outer::fits::<V, E>(oriented, blocking) {
@@ -154,8 +154,8 @@ pub fn gemm_need<V: Kernels<E>, E: Element>(v: V, problem: &Problem<E>, blocking
     fn planned<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) -> usize {
         Planned::new(v, *p, blocking).scratch()
     }
-    let mut turned = None;
-    let p = problem.orient(&mut turned);
+    let mut other = None;
+    let p = problem.orient(&mut other);
     if turned::fits::<V, E>(p, blocking) {
         0
     } else if direct::is_small::<V, E>(p, blocking) {

@@ -246,6 +246,9 @@ unsafe fn sum<
 }
 
 /// `C = initial + alpha·acc`, and perhaps ReLU.
+///
+/// # Safety
+/// MR rows of NRV vectors of C can be written, the last vector partial with `TAIL`, and as much of the initial value read.
 #[inline(always)]
 pub unsafe fn end<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
     v: V,

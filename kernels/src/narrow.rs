@@ -1,4 +1,5 @@
-//! Outputs narrower than a vector: a layer with a handful of outputs, and its ∇W.
+//! Outputs narrower than a vector: a layer with a handful of outputs, and its ∇W, of up to a whole one. On AVX-512, where
+//! it pays.
 //!
 //! ```text
 //!     for each run of rows of C               vectors lie along the rows of the batch, or along d

@@ -1,10 +1,11 @@
-//! Sums of few products over a large output: ∇W of a handful of samples.
+//! Sums of one product over a large output, and of few over one that is larger than the caches: ∇W of a handful of
+//! samples.
 //!
 //! ```text
 //!     for each row of C                     written from end to end, one after the other
 //!         a[0..K] = row of A                each spread over a vector
 //!         for each vector of columns
-//!             C = alpha · (a[0]·b[0] + … + a[K−1]·b[K−1]) (+ C)
+//!             C = alpha · (a[0]·b[0] + … + a[K−1]·b[K−1]) (+ C, of one product)
 //! ```
 //!
 //! Here the multiply-adds are few and C is what costs: eight rows of a tile, written a piece of each at a time, come
@@ -24,7 +25,8 @@ use crate::vector::Vector;
 /// The longest sum: with more products than this the multiply-adds count again, and a tile loads less for each.
 const MOST: usize = 4;
 
-/// Whether an m×n output of sums over k is computed like this, if it is aligned and only written. What stays in the
+/// Whether an m×n output of sums over k is computed like this; of more than one product only if it is aligned and only
+/// written. What stays in the
 /// caches is written as fast by tiles, which load less for each product, unless there is only one.
 pub const fn pays(
     (m, n, k): (usize, usize, usize),

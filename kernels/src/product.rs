@@ -33,8 +33,8 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     if p.is_empty() {
         return Ok(());
     }
-    let mut turned = None;
-    let oriented = p.orient(&mut turned);
+    let mut other = None;
+    let oriented = p.orient(&mut other);
     let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
     // What is worth several threads is cut first.
     let alone = team.threads <= 1;

@@ -34,9 +34,10 @@ pub struct Thresholds {
     /// Values of k in a slice: B is read from end to end in as many streams, and the sums go to L1 and back once
     /// for each slice. A quarter of it where rows of B compete for places in the caches.
     pub slice: usize,
-    /// Sums of few products go row after row of the output if that has more bytes than this …
+    /// Sums of one product go row after row of the output if that has more bytes than this …
     pub outer_bytes: usize,
-    /// … and past the caches if it is only written and has at least so many.
+    /// … and of up to four, past the caches, if it is only written and has at least so many. A W of more is read in few
+    /// streams where it is turned.
     pub past_bytes: usize,
     /// B of up to so many bytes comes from the caches: slices are twice as long there, if a vector is a whole cache
     /// line.

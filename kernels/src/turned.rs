@@ -34,7 +34,7 @@ const LINE: usize = 64;
 const CROWDED: usize = 2048;
 
 /// The most rows: beside LANES vectors that are being turned there must be room for the sums. None where a vector has
-/// four elements: there a copy costs no more.
+/// 16 bytes: there a copy costs no more.
 pub const fn most_rows(isa: Isa) -> usize {
     match isa {
         Isa::Avx512 => 12,
@@ -46,7 +46,9 @@ pub const fn most_rows(isa: Isa) -> usize {
 /// Whether this is for a problem in its best orientation, and for every part of it.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
-    p.m <= const { most_rows(V::ISA) }
+    let most = const { most_rows(V::ISA) };
+    most > 0
+        && p.m <= most
         && p.b.row == 1
         && p.b.col != 1
         && p.k > 0
@@ -278,10 +280,10 @@ unsafe fn block<
 /// that is read whole. The rest of one that is read in part would be gone before it is needed.
 #[inline(always)]
 fn head<V: Vector<E>, E: Element>(t: &Tiles<E>) -> usize {
-    let before = t.b.addr().wrapping_neg() % LINE / E::BYTES;
+    let before = t.b.addr().wrapping_neg() % LINE / E::BYTES % V::LANES;
     let crowded = t.b_col.wrapping_mul(E::BYTES).is_multiple_of(CROWDED);
     let head = if crowded && before > 0 { before } else { V::LANES };
-    head.min(V::LANES).min(t.len)
+    head.min(t.len)
 }
 
 /// LANES rows of as many columns.

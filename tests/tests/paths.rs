@@ -86,10 +86,13 @@ fn few_rows_times_columns() {
         [7, 16, 61].into_iter().flat_map(move |cols| {
             let [sum, relu, silu] = calls(rows, k, cols);
             let some = if rows % 2 == 0 { relu } else { silu };
-            [sum, some].map(|case| ordered(case, &[(Role::W, Order::Columns)]))
+            let blocks = if rows % 3 == 0 { Blocks::TinyDirect } else { Blocks::Chosen };
+            [sum, some].map(|case| {
+                ordered(Case { blocks, memory: Memory::GuardBehind, ..case }, &[(Role::W, Order::Columns)])
+            })
         })
     });
-    hold_on(cases.map(|case| Case { memory: Memory::GuardBehind, ..case }), EXACT);
+    hold_on(cases, EXACT);
 }
 
 /// The same where the columns are half a page apart, and begin within a cache line.
@@ -106,20 +109,30 @@ fn few_rows_times_columns_that_compete_for_places() {
     hold_on(cases, EXACT);
 }
 
-/// Outputs narrower than a vector, and of a whole one: the rest of the rows is computed a second time, and sums go on in another block.
+/// Outputs narrower than a vector, and of a whole one, their rows neighbours or apart: the rest of the rows is computed a
+/// second time, sums go on in another block, and of many rows not all have room at a time.
 #[test]
 fn narrow_outputs() {
-    let rows_and_sums =
-        [(13, 80), (15, 70), (16, 70), (40, 60), (61, 40), (100, 50), (23, K_BLOCK + 9), (64, 2 * K_BLOCK)];
+    let around = [(13, 80), (15, 70), (16, 70), (40, 60), (61, 40), (100, 50), (300, 40)];
+    let blocks = [(23, K_BLOCK + 9), (29, K_BLOCK + 9), (64, 2 * K_BLOCK)];
+    let rows_and_sums = around.into_iter().chain(blocks);
     let cols = (1..=13).chain([16, 17]);
-    let cases = cols.flat_map(|cols| rows_and_sums.map(|(rows, k)| (rows, k, cols)));
+    let cases = cols.flat_map(|cols| rows_and_sums.clone().map(move |(rows, k)| (rows, k, cols)));
     let cases = cases.flat_map(|(rows, k, cols)| {
         let params =
             Case { params_write: Write::ADD.times(0.5), ..Case::plain(Op::GradParams, k, rows, cols) };
         let [sum, relu, silu] = calls(rows, k, cols);
-        [sum, relu, silu, Case { params_write: Write::REPLACE, ..params.clone() }, params]
+        let all = [sum, relu, silu, Case { params_write: Write::REPLACE, ..params.clone() }, params];
+        all.map(|mut case| {
+            // From what seems to be memory, too.
+            case.blocks = if cols % 3 == 0 { Blocks::TinyDirect } else { Blocks::Chosen };
+            for role in [Role::Y, Role::Dw] {
+                case.places[role as usize].pad = cols % 2 * 3;
+            }
+            Case { memory: Memory::GuardBehind, ..case }
+        })
     });
-    hold_on(cases.map(|case| Case { memory: Memory::GuardBehind, ..case }), EXACT);
+    hold_on(cases, EXACT);
 }
 
 /// A wave of the batch that is a single row, where the first has 512.
@@ -326,7 +339,16 @@ fn sums_of_few_products_row_after_row() {
                     [&plain, &gradient].map(|case| Case { memory: Memory::GuardBefore, ..case.clone() });
                 let others =
                     [Case { blocks, ..sum }, Case { blocks, ..relu }, plain, gradient, step, columns];
-                others.into_iter().chain(aligned)
+                // Rows that are aligned and end within a vector.
+                let padded = [Op::Matmul, Op::GradParams].map(|op| {
+                    let shape = if op == Op::Matmul { (d, k, 45) } else { (k, d, 45) };
+                    let mut case = Case { blocks, ..Case::plain(op, shape.0, shape.1, shape.2) };
+                    for role in [Role::Y, Role::Dw] {
+                        case.places[role as usize].pad = 3;
+                    }
+                    Case { memory: Memory::GuardBefore, ..case }
+                });
+                others.into_iter().chain(aligned).chain(padded)
             })
         })
     });
