@@ -127,13 +127,10 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     let oriented = problem.orient(&mut other);
     // SAFETY: the contract is the same.
     unsafe {
-        if outer::fits::<V, E>(oriented, blocking) {
-            outer::run(v, oriented, blocking);
-        } else if turned::fits::<V, E>(oriented, blocking) {
-            turned::run(v, oriented, blocking);
-        } else if narrow::fits::<V, E>(oriented, blocking) {
-            narrow::run(v, oriented, blocking);
-        } else if direct::fits::<V, E>(oriented, blocking) {
+        if without_scratch(v, oriented, blocking) {
+            return;
+        }
+        if direct::fits::<V, E>(oriented, blocking) {
             let need = direct::scratch::<V, E>(oriented);
             debug_assert!(need <= len, "a part needs {need} of {len}");
             direct::run(v, oriented, scratch);
@@ -143,6 +140,27 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
             planned.run(scratch);
         }
     }
+}
+
+/// Computes a product of an extreme shape, in its best orientation, if it is one: these need no scratch memory.
+///
+/// # Safety
+/// As for [`gemm`], and C has elements.
+#[inline(always)]
+pub unsafe fn without_scratch<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) -> bool {
+    // SAFETY: the contract is the same.
+    unsafe {
+        if outer::fits::<V, E>(p, blocking) {
+            outer::run(v, p, blocking);
+        } else if turned::fits::<V, E>(p, blocking) {
+            turned::run(v, p, blocking);
+        } else if narrow::fits::<V, E>(p, blocking) {
+            narrow::run(v, p, blocking);
+        } else {
+            return false;
+        }
+    }
+    true
 }
 
 /// Elements of scratch memory that [`gemm`] needs for a problem and for every part of it. A part of a small problem is

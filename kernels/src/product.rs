@@ -4,15 +4,12 @@ use trine_core::{Element, Error};
 
 use crate::direct;
 use crate::executor::Team;
-use crate::gemm::{Planned, gemm};
+use crate::gemm::{Planned, gemm, without_scratch};
 use crate::isa::Kernels;
-use crate::narrow;
-use crate::outer;
 use crate::plan::{Blocking, Tile};
 use crate::problem::Problem;
 use crate::scratch::Scratch;
 use crate::threads::{Cuts, Shared, fork};
-use crate::turned;
 
 /// Computes it on at most the threads of a team.
 ///
@@ -38,19 +35,8 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
     // What is worth several threads is cut first.
     let alone = team.threads <= 1;
-    if alone && outer::fits::<V, E>(oriented, blocking) {
-        // SAFETY: the contract is the same.
-        unsafe { outer::run(v, oriented, blocking) };
-        return Ok(());
-    }
-    if alone && turned::fits::<V, E>(oriented, blocking) {
-        // SAFETY: the contract is the same.
-        unsafe { turned::run(v, oriented, blocking) };
-        return Ok(());
-    }
-    if alone && narrow::fits::<V, E>(oriented, blocking) {
-        // SAFETY: the contract is the same.
-        unsafe { narrow::run(v, oriented, blocking) };
+    // SAFETY: the contract is the same.
+    if alone && unsafe { without_scratch(v, oriented, blocking) } {
         return Ok(());
     }
     if alone && direct::fits::<V, E>(oriented, blocking) {
