@@ -11,7 +11,7 @@ use trine_core::{Element, K_BLOCK};
 
 use crate::elementwise::activate;
 use crate::isa::Kernels;
-use crate::microkernel::{Initial, Tiles};
+use crate::microkernel::Tiles;
 use crate::pack;
 use crate::plan::{Blocking, Order, Packing, Strips, Tile, is_plain, line};
 use crate::problem::Problem;
@@ -104,28 +104,17 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
             (unsafe { turn(v, p, strips, room) }, strips.width, strips.width * p.k)
         };
         let mut t = Tiles {
-            len: p.k,
             strips: strips.count,
-            rows: 1,
-            a: p.a.ptr,
-            a_row: p.a.row,
-            a_col: p.a.col,
-            a_tile: 0,
             b,
             b_row,
             b_strip,
             b_col: 1,
-            c_col: 1,
-            copy_b: core::ptr::null_mut(),
             c: p.c.ptr.wrapping_add(strips.j),
             c_row: p.c.row,
             last: strips.last,
-            sums: core::ptr::null(),
-            sums_row: 0,
             alpha: p.alpha,
-            initial: Initial::Nothing,
             relu,
-            fetch: None,
+            ..Tiles::new(p.a, p.b, p.k)
         };
         let mut i = 0;
         for (mr, rows) in [(each + 1, longer), (each, count - longer)] {

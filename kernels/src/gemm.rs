@@ -20,7 +20,7 @@ use trine_core::{Element, K_BLOCK};
 use crate::direct;
 use crate::elementwise::activate;
 use crate::isa::Kernels;
-use crate::microkernel::{Initial, Microkernel, Tiles};
+use crate::microkernel::{Microkernel, Tiles};
 use crate::narrow;
 use crate::outer;
 use crate::pack::{self, Source};
@@ -347,31 +347,17 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     #[inline(always)]
     fn tiles(&self, block: Block, strips: Strips) -> Tiles<E> {
         let p = &self.plan.p;
-        let b = p.b.at(block.pc, strips.j);
         Tiles {
-            len: block.kc,
             strips: strips.count,
-            rows: 1,
-            a: p.a.ptr,
-            a_row: p.a.row,
-            a_col: p.a.col,
-            a_tile: 0,
-            b: b.ptr,
-            b_row: b.row,
             // Of a single column the stride may be anything.
-            b_strip: strips.width.wrapping_mul(b.col),
-            b_col: b.col,
-            c_col: 1,
+            b_strip: strips.width.wrapping_mul(p.b.col),
             copy_b: self.scratch,
             c: p.c.ptr,
             c_row: p.c.row,
             last: strips.last,
-            sums: core::ptr::null(),
-            sums_row: 0,
             alpha: if block.closes { p.alpha } else { E::ONE },
-            initial: Initial::Nothing,
             relu: block.closes && self.is_relu(block),
-            fetch: None,
+            ..Tiles::new(p.a, p.b.at(block.pc, strips.j), block.kc)
         }
     }
 

@@ -27,6 +27,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use trine_core::Element;
 
+use crate::pack::Source;
 use crate::vector::Vector;
 
 /// What a sum begins with, after the first block of k (see `trine_core::linear`).
@@ -79,6 +80,37 @@ pub struct Tiles<E> {
     pub relu: bool,
     /// How far ahead of a tile C is fetched into the first level, if it is.
     pub fetch: Option<usize>,
+}
+
+impl<E: Element> Tiles<E> {
+    /// One strip of sums of `len` products as they are, to nowhere yet.
+    #[inline(always)]
+    pub fn new(a: Source<E>, b: Source<E>, len: usize) -> Self {
+        Tiles {
+            len,
+            strips: 1,
+            rows: 1,
+            a: a.ptr,
+            a_row: a.row,
+            a_col: a.col,
+            a_tile: 0,
+            b: b.ptr,
+            b_row: b.row,
+            b_strip: 0,
+            b_col: b.col,
+            c_col: 1,
+            copy_b: core::ptr::null_mut(),
+            c: core::ptr::null_mut(),
+            c_row: 0,
+            last: 0,
+            sums: core::ptr::null(),
+            sums_row: 0,
+            alpha: E::ONE,
+            initial: Initial::Nothing,
+            relu: false,
+            fetch: None,
+        }
+    }
 }
 
 /// A microkernel for one tile shape: rows of such tiles.

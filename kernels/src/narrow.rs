@@ -13,7 +13,7 @@
 
 use core::mem::MaybeUninit;
 
-use trine_core::{Element, K_BLOCK};
+use trine_core::{Element, K_BLOCK, Lanes};
 
 use crate::elementwise::activate;
 use crate::isa::{Isa, Kernels};
@@ -27,7 +27,7 @@ use crate::turned::{self, for_rows};
 const WIDE: usize = 12;
 
 /// A place for LANES rows of WIDE vectors of sums.
-type Room<E> = MaybeUninit<[E; MOST_LANES * MOST_LANES * WIDE]>;
+type Room<V, E> = MaybeUninit<[[<V as Lanes<E>>::V; WIDE]; MOST_LANES]>;
 
 /// Whether an m×n output of sums over k is computed like this, `a` being the order of A: where whole vectors of the
 /// other side do less than vectors of which a quarter is empty, and the result is worth turning.
@@ -82,8 +82,7 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Bl
         if p.a.col != 1 {
             straight(v, p);
         } else {
-            let far = p.m.saturating_mul(p.k).saturating_mul(E::BYTES) > blocking.thresholds.past_bytes;
-            for_rows!(p.n, across::<V, E>(v, p, far));
+            for_rows!(p.n, across::<V, E>(v, p, turned::is_far::<E>(p.m, p.k, blocking)));
         }
     }
 }
@@ -101,7 +100,7 @@ unsafe fn across<V: Kernels<E>, E: Element, const COLS: usize, const NRV: usize>
     v.vectorize(
         #[inline(always)]
         || {
-            let mut room = Room::<E>::uninit();
+            let mut room = Room::<V, E>::uninit();
             let room = room.as_mut_ptr().cast::<E>();
             let mut done = 0;
             while done < p.m {
@@ -110,7 +109,7 @@ unsafe fn across<V: Kernels<E>, E: Element, const COLS: usize, const NRV: usize>
                 let i = done.min(p.m - V::LANES);
                 for pc in (0..p.k).step_by(K_BLOCK) {
                     let len = K_BLOCK.min(p.k - pc);
-                    let sums = turned::tiles(p.b.at(pc, 0).t(), p.a.at(i, pc).t(), len);
+                    let sums = Tiles::new(p.b.at(pc, 0).t(), p.a.at(i, pc).t(), len);
                     let t = Tiles { c: room, c_row: WIDE * V::LANES, ..sums };
                     // SAFETY: some rows of A, and as many columns of the room.
                     unsafe {
@@ -132,75 +131,49 @@ unsafe fn straight<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
     let p = *p;
     let tile = const { Tile::of(V::ISA, E::BYTES) };
     let pieces = Pieces::new(p.n, tile.mr);
-    let mut room = Room::<E>::uninit();
-    let room = room.as_mut_ptr().cast::<E>();
-    for pc in (0..p.k).step_by(K_BLOCK) {
-        let len = K_BLOCK.min(p.k - pc);
-        let mut i = 0;
-        while i < p.m {
-            let Strips { width, count, tail, last, .. } = tile.strips_from(i, p.m);
-            let strips = count.min(WIDE * V::LANES / width);
-            if tail {
-                // SAFETY: the last vector of each row, of which only a part will be written, but all be turned.
-                unsafe { clear(v, room.wrapping_add(width - V::LANES), p.n) };
-            }
-            let mut at = 0;
-            while at < pieces.count {
-                let ((j, mr), rows) = (pieces.get(at), pieces.same(at));
-                let t = Tiles {
-                    c: room.wrapping_add(j * WIDE * V::LANES),
-                    c_row: WIDE * V::LANES,
-                    last,
-                    strips,
-                    b_strip: width,
-                    rows,
-                    a_tile: mr,
-                    ..turned::tiles(p.b.at(pc, j).t(), p.a.at(i, pc).t(), len)
-                };
-                let kernel = V::TABLE.kernel((width / V::LANES, mr), false, tail, false);
-                // SAFETY: some columns of B and rows of A, and the room for their products.
-                unsafe { kernel(v, &t) };
-                at += rows;
-            }
-            let rows = (strips * width).min(p.m - i);
-            // SAFETY: these rows of C, whose sums are in the room.
-            unsafe { end_apart(v, &p, (pc, len), (i, 0, rows), room) };
-            i += rows;
-        }
-    }
-}
-
-/// A vector of zeros in each row of a room.
-///
-/// # Safety
-/// They have room.
-unsafe fn clear<V: Kernels<E>, E: Element>(v: V, room: *mut E, rows: usize) {
     v.vectorize(
         #[inline(always)]
         || {
-            for i in 0..rows {
-                // SAFETY: a vector of each row.
-                unsafe { v.store_at(room.wrapping_add(i * WIDE * V::LANES), v.splat(E::ZERO)) };
+            let mut room = Room::<V, E>::uninit();
+            let room = room.as_mut_ptr().cast::<E>();
+            for pc in (0..p.k).step_by(K_BLOCK) {
+                let len = K_BLOCK.min(p.k - pc);
+                let mut i = 0;
+                while i < p.m {
+                    let Strips { width, count, tail, last, .. } = tile.strips_from(i, p.m);
+                    let strips = count.min(WIDE * V::LANES / width);
+                    if tail {
+                        for row in 0..p.n {
+                            let last = room.wrapping_add(row * WIDE * V::LANES + width - V::LANES);
+                            // SAFETY: the last vector of a row, of which a part will be written, but all be turned.
+                            unsafe { v.store_at(last, v.splat(E::ZERO)) };
+                        }
+                    }
+                    let mut at = 0;
+                    while at < pieces.count {
+                        let ((j, mr), rows) = (pieces.get(at), pieces.same(at));
+                        let t = Tiles {
+                            c: room.wrapping_add(j * WIDE * V::LANES),
+                            c_row: WIDE * V::LANES,
+                            last,
+                            strips,
+                            b_strip: width,
+                            rows,
+                            a_tile: mr,
+                            ..Tiles::new(p.b.at(pc, j).t(), p.a.at(i, pc).t(), len)
+                        };
+                        let kernel = V::TABLE.kernel((width / V::LANES, mr), false, tail, false);
+                        // SAFETY: some columns of B and rows of A, and the room for their products.
+                        unsafe { kernel(v, &t) };
+                        at += rows;
+                    }
+                    let rows = (strips * width).min(p.m - i);
+                    // SAFETY: these rows of C, whose sums are in the room.
+                    unsafe { end(v, &p, (pc, len), (i, 0, rows), room) };
+                    i += rows;
+                }
             }
         },
-    );
-}
-
-/// [`end`], compiled for the unit.
-///
-/// # Safety
-/// As there.
-unsafe fn end_apart<V: Kernels<E>, E: Element>(
-    v: V,
-    p: &Problem<E>,
-    block: (usize, usize),
-    rows: (usize, usize, usize),
-    room: *const E,
-) {
-    v.vectorize(
-        #[inline(always)]
-        // SAFETY: the contract is the same.
-        || unsafe { end(v, p, block, rows, room) },
     );
 }
 

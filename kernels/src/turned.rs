@@ -21,7 +21,7 @@ use trine_core::{Element, K_BLOCK};
 
 use crate::elementwise::activate;
 use crate::isa::{Isa, Kernels};
-use crate::microkernel::{Initial, Tiles, end};
+use crate::microkernel::{Tiles, end};
 use crate::pack::{self, MOST_LANES, Source};
 use crate::plan::{Blocking, Packing};
 use crate::problem::Problem;
@@ -90,10 +90,13 @@ pub(crate) use for_rows;
 /// two of their elements share a place.
 #[inline(never)]
 pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) {
-    // What comes from memory comes in few streams.
-    let far = p.n.saturating_mul(p.k).saturating_mul(E::BYTES) > blocking.thresholds.past_bytes;
     // SAFETY: the contract is the same.
-    unsafe { for_rows!(p.m, rows::<V, E>(v, p, far)) }
+    unsafe { for_rows!(p.m, rows::<V, E>(v, p, is_far::<E>(p.n, p.k, blocking))) }
+}
+
+/// Whether so many columns of `k` elements come from memory: they do in few streams.
+pub fn is_far<E: Element>(columns: usize, k: usize, blocking: &Blocking) -> bool {
+    columns.saturating_mul(k).saturating_mul(E::BYTES) > blocking.thresholds.past_bytes
 }
 
 /// # Safety
@@ -120,7 +123,7 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(
                         alpha: p.alpha,
                         initial: p.initial(pc == 0, (0, j), c),
                         relu: pc + len == p.k && p.is_relu(),
-                        ..tiles(p.a.at(0, pc), p.b.at(pc, j), len)
+                        ..Tiles::new(p.a.at(0, pc), p.b.at(pc, j), len)
                     };
                     // SAFETY: some columns of B and of C.
                     unsafe { columns::<V, E, MR, NRV, true>(v, t, cols) };
@@ -139,35 +142,6 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(
 #[inline(always)]
 pub fn width<V: Vector<E>, E: Element, const NRV: usize>(left: usize, far: bool) -> usize {
     if !far && left >= NRV * V::LANES { NRV * V::LANES } else { V::LANES.min(left) }
-}
-
-/// Sums of `len` products as they are, to nowhere yet.
-#[inline(always)]
-pub fn tiles<E: Element>(a: Source<E>, b: Source<E>, len: usize) -> Tiles<E> {
-    Tiles {
-        len,
-        strips: 1,
-        rows: 1,
-        a: a.ptr,
-        a_row: a.row,
-        a_col: a.col,
-        a_tile: 0,
-        b: b.ptr,
-        b_row: b.row,
-        b_strip: 0,
-        b_col: b.col,
-        c_col: 1,
-        copy_b: core::ptr::null_mut(),
-        c: core::ptr::null_mut(),
-        c_row: 0,
-        last: 0,
-        sums: core::ptr::null(),
-        sums_row: 0,
-        alpha: E::ONE,
-        initial: Initial::Nothing,
-        relu: false,
-        fetch: None,
-    }
 }
 
 /// `C[MR×cols] = initial + alpha·A[MR×len]·B[len×cols]`, `cols` as [`width`] says. `BY_ROWS`: A's rows are
