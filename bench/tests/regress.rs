@@ -82,19 +82,25 @@ fn a_file_that_is_none_is_named() {
 #[test]
 fn a_tuning_is_written_read_and_shown() {
     let file = File::new("tuning", "");
-    let (code, lines, error) = trine("tune -o FILE --choice slice --rounds 3 --isa avx2", &file.0);
+    let (code, lines, error) = trine("tune -o FILE --choice stream-bytes --rounds 3 --isa avx2", &file.0);
     if code == Some(1) && error.contains("avx2") {
         // Not on this machine.
         return;
     }
     assert_eq!(code, Some(0), "{error}");
-    assert!(lines.contains("f32 slice ") && file.read().contains("trine-tuning 1\nisa avx2\n"), "{lines}");
+    assert!(
+        lines.contains("f32 stream-bytes ") && file.read().contains("trine-tuning 1\nisa avx2\n"),
+        "{lines}"
+    );
     let (code, _, error) = trine("plan 1 600 600 --isa avx2 --tuning FILE", &file.0);
     assert_eq!(code, Some(0), "{error}");
 
-    std::fs::write(&file.0, "trine-tuning 1\nisa avx2\nf32 slice 9 # by hand\n").expect("written");
-    let (_, plan, _) = trine("plan 1 600 600 --op fwd --isa avx2 --tuning FILE", &file.0);
-    assert!(plan.contains("9 values of k in one pass"), "{plan}");
+    for (bytes, streams) in [(1_440_000, false), (1_439_999, true)] {
+        let text = format!("trine-tuning 1\nisa avx2\nf32 stream-bytes {bytes} # by hand\n");
+        std::fs::write(&file.0, text).expect("written");
+        let (_, plan, _) = trine("plan 1 600 600 --op fwd --isa avx2 --tuning FILE", &file.0);
+        assert_eq!(plan.contains("read from end to end"), streams, "{plan}");
+    }
     let bench = "bench --shape 1x600x600 --op fwd --peers gemm --time 0 --isa avx2 --tuning FILE";
     let (code, _, error) = trine(bench, &file.0);
     assert_eq!(code, Some(0), "{error}");

@@ -10,6 +10,7 @@ use crate::narrow;
 use crate::outer;
 use crate::plan::{Access, Blocking, Loops, Order, Packing, Product, Tile};
 use crate::scratch::{Op, elements};
+use crate::stream;
 use crate::turned;
 
 /// How an engine computes one operation on a layer with row-major operands. Its `Display` is
@@ -136,6 +137,13 @@ impl fmt::Display for Plan {
                 writeln!(f, "    vectors along its {} rows, turned when the sums are complete", p.m)?;
                 continue;
             }
+            if p.m > 0
+                && matches!(p.b, Order::Rows)
+                && stream::pays(shape, loops.tile.lanes, self.bytes, &self.blocking)
+            {
+                writeln!(f, "    rows of the right operand read from end to end, sums wait in L1")?;
+                continue;
+            }
             writeln!(
                 f,
                 "    {} strip(s) of columns, {} microtile(s) of rows in each",
@@ -149,14 +157,7 @@ impl fmt::Display for Plan {
             };
             writeln!(f, "    left operand {}", from(loops.a, "packed into micropanels"))?;
             writeln!(f, "    right operand {}", from(loops.b, "transposed in registers into strips"))?;
-            if loops.is_sliced() {
-                writeln!(
-                    f,
-                    "    {} values of k in one pass over {} columns",
-                    loops.slice,
-                    loops.nc.min(p.n)
-                )?;
-            } else if !(loops.a.is_direct() && loops.b.is_direct()) {
+            if !(loops.a.is_direct() && loops.b.is_direct()) {
                 writeln!(
                     f,
                     "    blocks of {} rows, panels of {} columns",

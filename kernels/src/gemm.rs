@@ -26,6 +26,7 @@ use crate::outer;
 use crate::pack::{self, Source};
 use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, Strips};
 use crate::problem::{Problem, Start, Target};
+use crate::stream;
 use crate::turned;
 
 /// Up to this length a sum leaves no time to fetch its own part of C.
@@ -44,8 +45,8 @@ pub struct Planned<V, E: Element> {
     /// How A lies in memory.
     order: Order,
     loops: Loops,
-    /// Where B's panel and the unfinished sums begin in scratch memory, and where they end.
-    regions: [usize; 3],
+    /// Where B's panel begins in scratch memory, and where it ends.
+    regions: [usize; 2],
 }
 
 impl<V: Kernels<E>, E: Element> Planned<V, E> {
@@ -68,19 +69,13 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
         const { Self::tables_agree() };
         let product = p.product();
         let loops = Loops::new(product, V::ISA, *blocking, E::BYTES);
-        Planned {
-            v,
-            p,
-            order: product.a,
-            loops,
-            regions: loops.regions(product, V::ISA, *blocking, E::BYTES),
-        }
+        Planned { v, p, order: product.a, loops, regions: loops.regions(product, V::ISA, E::BYTES) }
     }
 
     /// Elements of scratch memory that it needs.
     #[inline(always)]
     pub fn scratch(&self) -> usize {
-        self.regions[2] + if self.is_scattered() { plan::tile_scratch(Self::TILE) } else { 0 }
+        self.regions[1] + if self.is_scattered() { plan::tile_scratch(Self::TILE) } else { 0 }
     }
 
     /// Whether neither the rows nor the columns of C are contiguous.
@@ -156,6 +151,8 @@ pub unsafe fn without_scratch<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, b
             turned::run(v, p, blocking);
         } else if narrow::fits::<V, E>(p, blocking) {
             narrow::run(v, p, blocking);
+        } else if stream::fits::<V, E>(p, blocking) {
+            stream::run(v, p);
         } else {
             return false;
         }
@@ -164,7 +161,7 @@ pub unsafe fn without_scratch<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, b
 }
 
 /// Elements of scratch memory that [`gemm`] needs for a problem and for every part of it. A part of a small problem is
-/// small, too; that of a larger one may have a plan where the whole has none, with room for unfinished sums.
+/// small, too; that of a larger one may have a plan where the whole has none.
 #[inline(always)]
 pub fn gemm_need<V: Kernels<E>, E: Element>(v: V, problem: &Problem<E>, blocking: &Blocking) -> usize {
     /// Apart from what small products do, which is next to nothing.
@@ -189,26 +186,14 @@ struct Run<'p, V, E: Element> {
     scratch: *mut E,
 }
 
-/// The part of the sum that is being added: a block, or a slice of it.
+/// The block of the sum that is being added.
 #[derive(Clone, Copy)]
 struct Block {
     pc: usize,
     kc: usize,
-    /// Whether the block is the first, the last of the sum.
+    /// Whether it is the first, the last.
     first: bool,
     last: bool,
-    /// Whether the slice is the first, the last of the block.
-    opens: bool,
-    closes: bool,
-}
-
-impl Block {
-    /// At most `len` values of k from `from` on.
-    #[inline(always)]
-    fn slice(self, from: usize, len: usize) -> Self {
-        let kc = len.min(self.kc - from);
-        Block { pc: self.pc + from, kc, opens: from == 0, closes: from + kc == self.kc, ..self }
-    }
 }
 
 /// Microtiles of rows: their block's first row, their own first row in it, rows of each, which tile
@@ -227,7 +212,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let (p, loops) = (&self.plan.p, &self.plan.loops);
         for pc in (0..p.k).step_by(K_BLOCK) {
             let kc = K_BLOCK.min(p.k - pc);
-            let block = Block { pc, kc, first: pc == 0, last: pc + kc == p.k, opens: true, closes: true };
+            let block = Block { pc, kc, first: pc == 0, last: pc + kc == p.k };
             for (ic, mc) in Pieces::new(p.m, loops.mc).iter() {
                 // SAFETY: parts of the operands, within their shapes.
                 unsafe {
@@ -238,9 +223,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
                         if loops.b == Access::Packed {
                             self.pack_b(block, jc, nc);
                         }
-                        for from in (0..kc).step_by(loops.slice) {
-                            self.panel(block.slice(from, loops.slice), (ic, mc), (jc, nc));
-                        }
+                        self.panel(block, (ic, mc), (jc, nc));
                     }
                 }
             }
@@ -250,7 +233,6 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     #[inline(always)]
     unsafe fn panel(&self, block: Block, (ic, mc): (usize, usize), (jc, nc): (usize, usize)) {
         let tiles = Pieces::new(mc, self.plan.loops.tile.mr);
-        let cols = nc.next_multiple_of(V::LANES);
         let together = self.together(block, nc);
         let mut at = 0;
         while at < tiles.count {
@@ -258,10 +240,9 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             let count = tiles.same(at).min(together);
             for strips in self.plan.loops.tile.strips(nc) {
                 let panel = self.scratch.wrapping_add(self.plan.regions[0] + strips.j * block.kc);
-                let sums = self.scratch.wrapping_add(self.plan.regions[1] + strips.j);
                 let strips = Strips { j: jc + strips.j, ..strips };
                 // SAFETY: parts of the operands, within their shapes.
-                unsafe { self.rows(block, strips, panel, (sums, cols), Rows { ic, ir, mr, at, count }) };
+                unsafe { self.rows(block, strips, panel, Rows { ic, ir, mr, at, count }) };
             }
             at += count;
         }
@@ -271,21 +252,13 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     /// or operands are copied; else as many as have their part of C in L1.
     #[inline(always)]
     fn together(&self, block: Block, nc: usize) -> usize {
-        let Loops { b, slice, .. } = self.plan.loops;
-        let copies = b == Access::Copied || slice < K_BLOCK || self.plan.is_scattered();
+        let copies = self.plan.loops.b == Access::Copied || self.plan.is_scattered();
         if copies || block.kc * nc > LIGHT { 1 } else { (NEAR / nc / self.plan.loops.tile.mr).max(1) }
     }
 
     /// Some microtiles of rows, some strips of a panel.
     #[inline(always)]
-    unsafe fn rows(
-        &self,
-        block: Block,
-        strips: Strips,
-        panel: *mut E,
-        (sums, cols): (*mut E, usize),
-        rows: Rows,
-    ) {
+    unsafe fn rows(&self, block: Block, strips: Strips, panel: *mut E, rows: Rows) {
         let Loops { a, b, .. } = self.plan.loops;
         let mut t = self.tiles(block, strips);
         t.rows = rows.count;
@@ -298,13 +271,6 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
                 (false, true) => rows.mr * t.c_row,
                 (false, false) => 2 * strips.width,
             });
-        }
-        if self.plan.loops.is_sliced() {
-            // The sums of a slice that is not the last wait in scratch memory.
-            let sums = sums.wrapping_add(rows.ir * cols);
-            t.sums = if block.opens { core::ptr::null() } else { sums };
-            t.sums_row = cols;
-            (t.c, t.c_row) = (sums, cols);
         }
         // The first microtile copies B.
         let copies_b = b == Access::Copied && rows.at == 0 && !strips.tail;
@@ -324,21 +290,12 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let kernel = V::TABLE.kernel((strips.width / V::LANES, rows.mr), by_rows, strips.tail, copies_b);
         let mut done = 0;
         while done < strips.count {
-            t.strips = if block.closes && self.plan.is_scattered() { 1 } else { strips.count - done };
+            t.strips = if self.plan.is_scattered() { 1 } else { strips.count - done };
             let place = (rows.ic + rows.ir, strips.j + done * strips.width);
             // SAFETY: a part of A (mr × kc), of B (kc × the strips) and of C, or their copies in scratch memory.
-            unsafe {
-                if block.closes {
-                    self.microtiles(block, (rows.count * rows.mr, strips.width), place, kernel, &mut t)
-                } else {
-                    kernel(self.plan.v, &t)
-                }
-            }
+            unsafe { self.microtiles(block, (rows.count * rows.mr, strips.width), place, kernel, &mut t) };
             t.b = t.b.wrapping_add(t.strips * t.b_strip);
             t.copy_b = t.copy_b.wrapping_add(t.strips * strips.width * block.kc);
-            if !t.sums.is_null() {
-                t.sums = t.sums.wrapping_add(t.strips * strips.width);
-            }
             done += t.strips;
         }
     }
@@ -355,23 +312,17 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             c: p.c.ptr,
             c_row: p.c.row,
             last: strips.last,
-            alpha: if block.closes { p.alpha } else { E::ONE },
-            relu: block.closes && self.is_relu(block),
+            alpha: p.alpha,
+            relu: block.last && p.is_relu(),
             ..Tiles::new(p.a, p.b.at(block.pc, strips.j), block.kc)
         }
-    }
-
-    /// Whether the kernel applies the activation itself.
-    #[inline(always)]
-    fn is_relu(&self, block: Block) -> bool {
-        block.last && self.plan.p.is_relu()
     }
 
     /// Where the kernel writes a tile: its place in C, or scratch memory if C is scattered.
     #[inline(always)]
     fn place(&self, i: usize, j: usize) -> Target<E> {
         if self.plan.is_scattered() {
-            let ptr = self.scratch.wrapping_add(self.plan.regions[2]);
+            let ptr = self.scratch.wrapping_add(self.plan.regions[1]);
             Target { ptr, row: self.plan.loops.tile.nr(), col: 1 }
         } else {
             self.plan.p.c.at(i, j)

@@ -65,6 +65,7 @@ pub mod raw;
 mod registry;
 mod scalar;
 mod scratch;
+mod stream;
 mod sums;
 mod threads;
 mod tuning;

@@ -44,7 +44,7 @@ pub enum Initial<E> {
 }
 
 /// Rows of microtiles: `C[MR×N] = initial + alpha·A[MR×len]·B[len×N]`, strip after strip, row after row.
-/// Only with a single row B may be copied, or the sums go on from others.
+/// Only with a single row B may be copied.
 #[derive(Clone, Copy, Debug)]
 pub struct Tiles<E> {
     /// Length of the sum, at most `K_BLOCK`.
@@ -71,9 +71,6 @@ pub struct Tiles<E> {
     pub c_row: usize,
     /// Lanes of the last vector, `1..=LANES`.
     pub last: usize,
-    /// The sums so far and the distance between their rows, columns as in C; none if null.
-    pub sums: *const E,
-    pub sums_row: usize,
     pub alpha: E,
     pub initial: Initial<E>,
     /// Whether ReLU is applied to the result.
@@ -103,8 +100,6 @@ impl<E: Element> Tiles<E> {
             c: core::ptr::null_mut(),
             c_row: 0,
             last: 0,
-            sums: core::ptr::null(),
-            sums_row: 0,
             alpha: E::ONE,
             initial: Initial::Nothing,
             relu: false,
@@ -121,10 +116,9 @@ pub type Microkernel<V, E> = unsafe fn(V, &Tiles<E>);
 ///
 /// # Safety
 /// With M = `rows`·MR and N the columns of all strips, `last` counted in the last vector of each: A can be
-/// read as M×`len`, B as `len`×N, the initial matrix as M×N, M or N values, the sums so far as M×N; C can be
-/// written as M×N and overlaps neither A nor B. C may be the initial matrix or the sums themselves. With
-/// sums or a copy `rows` is 1. What is copied has its place, which overlaps nothing else: `len` whole rows of
-/// each strip of B.
+/// read as M×`len`, B as `len`×N, the initial matrix as M×N, M or N values; C can be written as M×N and overlaps
+/// neither A nor B. C may be the initial matrix. With a copy `rows` is 1. What is copied has its place, which
+/// overlaps nothing else: `len` whole rows of each strip of B.
 unsafe fn tile<
     V: Vector<E>,
     E: Element,
@@ -173,16 +167,13 @@ unsafe fn body<
         for _ in 0..t.strips {
             // SAFETY: a microtile of those that the caller speaks of: MR rows, one strip of B, its columns of C.
             unsafe {
-                let mut acc = begin::<V, E, MR, NRV, TAIL>(v, &s, tail);
+                let mut acc = begin::<V, E, MR, NRV>(v, &s);
                 sum::<V, E, MR, NRV, TAIL, BY_ROWS, COPY>(v, &s, &mut acc, tail);
                 end::<V, E, MR, NRV, TAIL>(v, &s, acc, tail);
             }
             s.b = s.b.wrapping_add(t.b_strip);
             s.copy_b = s.copy_b.wrapping_add(width * t.len);
             s.c = s.c.wrapping_add(width * t.c_col);
-            if !s.sums.is_null() {
-                s.sums = s.sums.wrapping_add(width);
-            }
             s.initial = match s.initial {
                 Initial::Rows(p, row) => Initial::Rows(p.wrapping_add(width * t.c_col), row),
                 Initial::Spread(p) => Initial::Spread(p.wrapping_add(width)),
@@ -199,25 +190,16 @@ unsafe fn body<
     }
 }
 
-/// What the accumulators begin with.
+/// What the accumulators begin with, while C is on its way.
 #[inline(always)]
-unsafe fn begin<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+fn begin<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
     v: V,
     t: &Tiles<E>,
-    tail: V::Tail,
 ) -> [[V::V; NRV]; MR] {
-    let mut acc = [[v.splat(E::ZERO); NRV]; MR];
     if let Some(ahead) = t.fetch {
         each::<MR, NRV>(|i, j| v.prefetch(t.c.wrapping_add(ahead + i * t.c_row + j * V::LANES * t.c_col)));
     }
-    if !t.sums.is_null() {
-        each::<MR, NRV>(|i, j| {
-            // SAFETY: row i of the sums so far.
-            acc[i][j] =
-                unsafe { load::<V, E, NRV, TAIL>(v, t.sums.wrapping_add(i * t.sums_row), j, 1, tail) };
-        });
-    }
-    acc
+    [[v.splat(E::ZERO); NRV]; MR]
 }
 
 /// Adds `len` products to each accumulator.

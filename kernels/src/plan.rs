@@ -203,8 +203,6 @@ pub struct Loops {
     pub a: Access,
     /// How the kernels get at B.
     pub b: Access,
-    /// Values of k that are added in one pass over the columns of B.
-    pub slice: usize,
     /// Whether C is so large that it is fetched before it is needed.
     pub fetch: bool,
     /// The tile.
@@ -248,7 +246,6 @@ impl Loops {
             nc: at_least(p.n, 1),
             a: Access::Direct,
             b: Access::Direct,
-            slice: K_BLOCK,
             fetch: p.m.saturating_mul(p.n).saturating_mul(bytes) > 16 << 10,
             tile,
         };
@@ -269,10 +266,6 @@ impl Loops {
         let few = Tile::few(isa, bytes);
         if p.m <= few.mr && p.n > tile.nr() && loops.a.is_direct() && loops.b.is_direct() {
             loops.tile = few;
-            if p.m <= FEW && can_slice(p, tile, blocking, bytes) {
-                loops.slice = slice(p, tile, blocking.thresholds, bytes);
-                loops.nc = at_most(PARTIAL / at_least(p.m, 1) / few.nr() * few.nr(), loops.nc);
-            }
             return loops;
         }
         if !loops.a.is_direct() {
@@ -284,16 +277,11 @@ impl Loops {
         loops
     }
 
-    /// Whether a block of the sum takes more than one pass.
-    pub const fn is_sliced(&self) -> bool {
-        self.slice < K_BLOCK
-    }
-
-    /// Where the panel of B begins, behind the block of A, where the unfinished sums begin, and where they end.
-    pub const fn regions(&self, p: Product, isa: Isa, blocking: Blocking, bytes: usize) -> [usize; 3] {
+    /// Where the panel of B begins, behind the block of A, and where it ends.
+    pub const fn regions(&self, p: Product, isa: Isa, bytes: usize) -> [usize; 2] {
         if p.k == 0 {
             // Sums over nothing read no operand.
-            return [0; 3];
+            return [0; 2];
         }
         let tile = Tile::of(isa, bytes);
         let k = at_most(p.k, K_BLOCK);
@@ -303,16 +291,10 @@ impl Loops {
         } else {
             0
         };
-        // A part of the product may have few rows where the whole has many, but no more columns.
-        let partial = if can_slice(p, tile, blocking, bytes) {
-            at_most(p.n.div_ceil(tile.lanes).saturating_mul(tile.lanes * FEW), PARTIAL)
-        } else {
-            0
-        };
         let panel = self.nc.div_ceil(tile.nr()).saturating_mul(tile.nr());
         let n = at_most(panel, p.n.div_ceil(tile.lanes).saturating_mul(tile.lanes));
         let b = if self.b.is_direct() { 0 } else { line(n.saturating_mul(k)) };
-        [a, a.saturating_add(b), a.saturating_add(b).saturating_add(line(partial))]
+        [a, a.saturating_add(b)]
     }
 }
 
@@ -327,7 +309,7 @@ pub const fn gemm_scratch(m: usize, n: usize, k: usize, isa: Isa, blocking: Bloc
         let b = if case & 2 == 0 { Order::Rows } else { Order::Scattered };
         let p = Product { m, n, k, a, b, b_row: n };
         let loops = Loops::new(p, isa, blocking, bytes);
-        most = at_least(loops.regions(p, isa, blocking, bytes)[2].saturating_add(tile_scratch(tile)), most);
+        most = at_least(loops.regions(p, isa, bytes)[1].saturating_add(tile_scratch(tile)), most);
         case += 1;
     }
     most
@@ -347,34 +329,6 @@ pub const fn line(elements: usize) -> usize {
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// So few rows that the columns of a tile, a few cache lines of each row of B, are too little to be
-/// read at a time.
-const FEW: usize = 2;
-
-/// Elements of unfinished sums: half of a small L1.
-const PARTIAL: usize = 4096;
-
-/// Whether few rows of this product would be computed in slices: B must be worth reading in order.
-const fn can_slice(p: Product, tile: Tile, blocking: Blocking, bytes: usize) -> bool {
-    let large = match blocking.packing {
-        Packing::Always => false,
-        Packing::Never => true,
-        Packing::Auto => p.n.saturating_mul(p.k).saturating_mul(bytes) > blocking.thresholds.slice_bytes,
-    };
-    tile.lanes > 1 && matches!(p.b, Order::Rows) && p.n > 2 * tile.nr() && large
-}
-
-/// Values of k in a slice: as many streams as memory can follow, and more from the caches, for then the sums go to
-/// L1 and back less often; fewer where rows compete for places.
-const fn slice(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> usize {
-    let size = p.n.saturating_mul(p.k).saturating_mul(bytes);
-    if is_crowded(p, when, bytes) {
-        return at_least(when.slice / 4, 1);
-    }
-    let times = if tile.lanes * bytes >= LINE && size <= when.near_bytes { 2 } else { 1 };
-    at_most(when.slice.saturating_mul(times), K_BLOCK)
-}
-
 /// Whether rows of B compete for few places in the caches: they are a multiple of so much apart. What does not stay
 /// in L2 in any case suffers from half of that.
 const fn is_crowded(p: Product, when: Thresholds, bytes: usize) -> bool {
@@ -384,13 +338,12 @@ const fn is_crowded(p: Product, when: Thresholds, bytes: usize) -> bool {
     row.is_multiple_of(CROWDED) || far && row.is_multiple_of(CROWDED / 2)
 }
 
-/// Whether a product reads its operands where they lie, in one pass over its columns: there is little to plan.
+/// Whether a product reads its operands where they lie: there is little to plan.
 #[inline(always)]
 pub const fn is_plain(p: Product, tile: Tile, blocking: &Blocking, bytes: usize) -> bool {
     let when = blocking.thresholds;
     let copied = a_pays(p, tile, when, bytes) || matches!(p.b, Order::Rows) && b_pays(p, tile, when, bytes);
-    let sliced = p.m <= FEW && can_slice(p, tile, *blocking, bytes);
-    matches!(blocking.packing, Packing::Auto) && !copied && !sliced
+    matches!(blocking.packing, Packing::Auto) && !copied
 }
 
 /// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away from the next.
@@ -407,7 +360,7 @@ const fn a_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool 
 const fn b_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool {
     let (tiles, size) = (p.m.div_ceil(tile.mr), p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes));
     tiles >= when.copy_b_tiles && size > when.copy_b_bytes
-        || tiles >= CROWDED_TILES && size > when.slice_bytes && is_crowded(p, when, bytes)
+        || tiles >= CROWDED_TILES && size > when.stream_bytes && is_crowded(p, when, bytes)
 }
 
 /// From so many tiles of rows on, rows of B that compete for places are worth a copy.
@@ -495,25 +448,11 @@ mod tests {
     }
 
     #[test]
-    fn slices_are_longer_where_b_comes_from_the_caches_in_whole_lines() {
-        let slice = |isa, bytes, side| loops((1, side, side | 1), isa, bytes).slice;
-        let near = |bytes: usize| (Caches::DEFAULT.l3 / 8 / bytes).isqrt();
-        for bytes in [4, 8] {
-            let (fits, too_much) = (near(bytes), near(bytes) + 1);
-            assert_eq!((slice(Isa::Avx512, bytes, fits), slice(Isa::Avx512, bytes, too_much)), (64, 32));
-            assert_eq!((slice(Isa::Avx2, bytes, fits), slice(Isa::Neon, bytes, fits)), (32, 32));
-        }
-        // Nothing to read in order.
-        assert_eq!(slice(Isa::Avx512, 4, 100), K_BLOCK);
-    }
-
-    #[test]
-    fn rows_that_compete_for_places_go_in_short_slices_and_are_copied_early() {
+    fn rows_that_compete_for_places_are_copied_early() {
         for (isa, bytes) in [(Isa::Avx2, 4), (Isa::Avx512, 4), (Isa::Avx512, 8)] {
             let tiles = |count| count * Tile::of(isa, bytes).mr;
             let access = |count, side, row: usize| loops((tiles(count), side, row / bytes), isa, bytes).b;
             let copied = Access::new(false, true);
-            assert_eq!(loops((1, 600, 4096 / bytes), isa, bytes).slice, 8);
             assert_eq!((access(6, 500, 4096), access(6, 500, 4096 + 64)), (copied, Access::Direct));
             assert_eq!(access(5, 500, 4096), Access::Direct);
             // Half as far apart: only what does not stay in L2.
@@ -564,15 +503,14 @@ mod tests {
                 copy_a_strips: 1,
                 copy_b_bytes: 0,
                 copy_b_tiles: 3,
-                slice_bytes: 0,
+                stream_bytes: 0,
                 ..chosen.thresholds
             };
             for packing in [Packing::Auto, Packing::Always, Packing::Never] {
                 let tiny = Blocking { mc: 3, nc: 40, packing, ..chosen };
                 let eager = Blocking { thresholds: eager, ..tiny };
                 for blocking in [Blocking { packing, ..chosen }, tiny, eager] {
-                    let need =
-                        |p: Product| Loops::new(p, isa, blocking, bytes).regions(p, isa, blocking, bytes)[2];
+                    let need = |p: Product| Loops::new(p, isa, blocking, bytes).regions(p, isa, bytes)[1];
                     for whole in products() {
                         let enough = need(whole);
                         let less = |side: usize| [side / 2, side.saturating_sub(1), side.min(2), side.min(1)];

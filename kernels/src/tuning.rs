@@ -13,8 +13,6 @@
 use core::fmt;
 use core::str::FromStr;
 
-use trine_core::K_BLOCK;
-
 use crate::isa::Isa;
 use crate::plan::{Blocking, Caches};
 
@@ -29,19 +27,14 @@ pub struct Thresholds {
     pub copy_b_bytes: usize,
     /// … and there are at least so many microtiles of rows.
     pub copy_b_tiles: usize,
-    /// One or two rows go through slices of k if B has more bytes than this.
-    pub slice_bytes: usize,
-    /// Values of k in a slice: B is read from end to end in as many streams, and the sums go to L1 and back once
-    /// for each slice. A quarter of it where rows of B compete for places in the caches.
-    pub slice: usize,
+    /// One or two rows read B from end to end if it has more bytes than this; with fewer it does not matter, either,
+    /// whether rows of B compete for places in the caches.
+    pub stream_bytes: usize,
     /// Sums of one product go row after row of the output if that has more bytes than this …
     pub outer_bytes: usize,
     /// … and of up to four, past the caches, if it is only written and has at least so many. A W of more is read in few
     /// streams where it is turned.
     pub past_bytes: usize,
-    /// B of up to so many bytes comes from the caches: slices are twice as long there, if a vector is a whole cache
-    /// line.
-    pub near_bytes: usize,
     /// Multiply-adds up to which a product is computed where its operands lie, without a plan …
     pub small: usize,
     /// … and up to which it is if no operand is worth a copy.
@@ -52,19 +45,17 @@ pub struct Thresholds {
 
 impl Thresholds {
     /// Twice L1 is where a strided operand has to be read from L2 again and again, half of L2 where a panel of B
-    /// begins to be in the way of A. An eighth of L3, which others share, is near, and what is half of it would not
-    /// stay there. The others are ratios of costs.
+    /// begins to be in the way of A. What is half of L3, which others share, would not stay there. The others are
+    /// ratios of costs.
     pub const fn for_caches(caches: Caches) -> Self {
         Thresholds {
             copy_a_bytes: 2 * caches.l1,
             copy_a_strips: 6,
             copy_b_bytes: caches.l2 / 2,
             copy_b_tiles: 48,
-            slice_bytes: 2 * caches.l1,
-            slice: 32,
+            stream_bytes: 2 * caches.l1,
             outer_bytes: caches.l1,
             past_bytes: caches.l3 / 2,
-            near_bytes: caches.l3 / 8,
             small: 1 << 17,
             planless: 1 << 25,
             thread_work: 1 << 17,
@@ -87,10 +78,8 @@ pub enum Choice {
     CopyBBytes,
     /// [`Thresholds::copy_b_tiles`].
     CopyBTiles,
-    /// [`Thresholds::slice_bytes`].
-    SliceBytes,
-    /// [`Thresholds::slice`].
-    Slice,
+    /// [`Thresholds::stream_bytes`].
+    StreamBytes,
     /// [`Thresholds::small`].
     Small,
     /// [`Thresholds::thread_work`].
@@ -99,7 +88,7 @@ pub enum Choice {
 
 impl Choice {
     /// How many there are.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 9;
 
     /// All of them, in the order of a file.
     pub const ALL: [Choice; Choice::COUNT] = [
@@ -109,8 +98,7 @@ impl Choice {
         Choice::CopyAStrips,
         Choice::CopyBBytes,
         Choice::CopyBTiles,
-        Choice::SliceBytes,
-        Choice::Slice,
+        Choice::StreamBytes,
         Choice::Small,
         Choice::ThreadWork,
     ];
@@ -124,8 +112,7 @@ impl Choice {
             Choice::CopyAStrips => "copy-a-strips",
             Choice::CopyBBytes => "copy-b-bytes",
             Choice::CopyBTiles => "copy-b-tiles",
-            Choice::SliceBytes => "slice-bytes",
-            Choice::Slice => "slice",
+            Choice::StreamBytes => "stream-bytes",
             Choice::Small => "small",
             Choice::ThreadWork => "thread-work",
         }
@@ -136,7 +123,6 @@ impl Choice {
     const fn bounds(self) -> (usize, usize) {
         match self {
             Choice::Mc | Choice::Nc | Choice::ThreadWork => (1, usize::MAX),
-            Choice::Slice => (1, K_BLOCK),
             Choice::Small => (0, 1 << 28),
             _ => (0, usize::MAX),
         }
@@ -152,8 +138,7 @@ impl Choice {
             Choice::CopyAStrips => &mut thresholds.copy_a_strips,
             Choice::CopyBBytes => &mut thresholds.copy_b_bytes,
             Choice::CopyBTiles => &mut thresholds.copy_b_tiles,
-            Choice::SliceBytes => &mut thresholds.slice_bytes,
-            Choice::Slice => &mut thresholds.slice,
+            Choice::StreamBytes => &mut thresholds.stream_bytes,
             Choice::Small => &mut thresholds.small,
             Choice::ThreadWork => &mut thresholds.thread_work,
         }
@@ -320,11 +305,11 @@ mod tests {
             tuning.set(if i % 3 == 0 { 4 } else { 8 }, choice, 7 * i);
         }
         assert_eq!(tuning.to_string().parse(), Ok(tuning));
-        let text = "# by hand\n\n trine-tuning  1 # yes\nisa avx2\nf64 slice 9999 # much\n";
+        let text = "# by hand\n\n trine-tuning  1 # yes\nisa avx2\nf64 nc 0 # little\n";
         let read: Tuning = text.parse().expect("well formed");
         let blocking = Blocking::for_caches(Caches::DEFAULT, Isa::Avx2, 8);
         assert_eq!(read.apply(4, blocking), blocking);
-        assert_eq!(read.apply(8, blocking).thresholds.slice, K_BLOCK);
+        assert_eq!(read.apply(8, blocking).nc, 1);
     }
 
     #[test]
@@ -368,12 +353,12 @@ mod tests {
     fn defaults_come_from_the_caches() {
         let small = Thresholds::for_caches(Caches { l1: 16 << 10, l2: 256 << 10, l3: 1 << 20 });
         assert_eq!(
-            (small.copy_a_bytes, small.copy_b_bytes, small.slice_bytes),
+            (small.copy_a_bytes, small.copy_b_bytes, small.stream_bytes),
             (32 << 10, 128 << 10, 32 << 10)
         );
         let usual = Thresholds::for_caches(Caches::DEFAULT);
         assert_eq!(
-            (usual.copy_a_bytes, usual.copy_b_bytes, usual.slice_bytes),
+            (usual.copy_a_bytes, usual.copy_b_bytes, usual.stream_bytes),
             (64 << 10, 512 << 10, 64 << 10)
         );
     }

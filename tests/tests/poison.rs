@@ -56,7 +56,7 @@ fn no_kernel_reads_scratch_memory_that_it_has_not_written() {
         ("f64", reads_only_what_it_wrote::<f64>),
     ];
     hold_on_random(150, statements);
-    // Long sums, many rows, few rows, a batch of several waves: copies, slices, packing.
+    // Long sums, many rows, few rows, a batch of several waves: copies, streams, packing.
     let shapes = [(3, 530, 200), (130, 40, 150), (2, 300, 700), (1100, 20, 33), (97, 700, 65)];
     let cases = shapes.into_iter().flat_map(|(n, d, m)| {
         Op::ALL.into_iter().flat_map(move |op| {

@@ -159,9 +159,9 @@ impl Executor for Eight {
     }
 }
 
-/// The whole has no plan; parts of one or two rows have one, for they go in slices.
+/// The whole is a product of tiles; parts of one or two rows go another way.
 #[test]
-fn a_part_in_slices_has_its_room_where_the_whole_has_no_plan() {
+fn a_part_of_few_rows_has_its_room() {
     for (n, d, m) in [(500, 8, 200), (500, 4, 700), (300, 7, 300), (500, 2, 1500)] {
         let x: Vec<f32> = (0..n * d).map(|i| (i % 13) as f32 - 6.0).collect();
         let dz: Vec<f32> = (0..n * m).map(|i| (i % 17) as f32 - 8.0).collect();
@@ -197,7 +197,7 @@ impl<K: LinearKernels<f32>> LinearKernels32 for K {
 
 /// The same with a last row of the batch, on one thread, if small products have a plan as well.
 #[test]
-fn a_last_row_in_slices_has_its_room_where_the_whole_has_no_plan() {
+fn a_last_row_has_its_room() {
     let (n, d, m) = (513, 200, 200);
     let (x, w, dy) = (vec![1.0f32; n * d], vec![0.5f32; d * m], vec![2.0f32; n * m]);
     for isa in isas() {

@@ -76,10 +76,10 @@ fn a_tuning_is_refused_by_another_instruction_set() {
 fn an_engine_takes_what_a_tuning_chooses_and_keeps_the_rest() {
     let engine = Engine::new();
     let before = (engine.blocking::<f32>(), engine.blocking::<f64>());
-    let text = format!("trine-tuning 1\nisa {}\nf64 nc 72\nf64 slice 0", engine.isa());
+    let text = format!("trine-tuning 1\nisa {}\nf64 nc 72\nf64 mc 0", engine.isa());
     let engine = engine.with_tuning(&text.parse().expect("well formed")).expect("of this instruction set");
     assert_eq!(engine.blocking::<f32>(), before.0);
-    let expected = Choice::Slice.with(Choice::Nc.with(before.1, 72), 1);
+    let expected = Choice::Mc.with(Choice::Nc.with(before.1, 72), 1);
     assert_eq!(engine.blocking::<f64>(), expected);
 }
 

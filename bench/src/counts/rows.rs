@@ -45,8 +45,8 @@ const WAYS: [Way; 17] = [
     ("short sums", Op::GradParams, (2, 160, 160), "read where it is"),
     ("B copied", Op::Forward, (288, 512, 300), "right operand copied"),
     ("two blocks of the sum", Op::Forward, (24, 700, 72), "read where it is"),
-    ("slices of k", Op::Forward, (2, 600, 300), "in one pass over"),
-    ("slices of k, one row", Op::Forward, (1, 600, 300), "in one pass over"),
+    ("W in its own order", Op::Forward, (2, 600, 300), "from end to end"),
+    ("W in its own order, one row", Op::Forward, (1, 600, 300), "from end to end"),
     ("few rows, W turned", Op::GradInput, (4, 256, 256), "transposed"),
     ("fewer rows, W turned on the way", Op::GradInput, (2, 256, 256), "turned in registers"),
 ];

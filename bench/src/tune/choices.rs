@@ -14,7 +14,7 @@ const fn at(op: Op, n: usize, d: usize, m: usize) -> Place {
 pub fn candidates(choice: Choice, now: usize) -> Vec<usize> {
     let times: &[(usize, usize)] = match choice {
         Choice::Mc => &[(1, 4), (1, 2), (2, 1)],
-        Choice::Nc | Choice::CopyBTiles | Choice::Slice => &[(1, 2), (3, 2), (2, 1), (4, 1)],
+        Choice::Nc | Choice::CopyBTiles => &[(1, 2), (3, 2), (2, 1), (4, 1)],
         Choice::CopyAStrips => &[(1, 3), (2, 3), (2, 1)],
         _ => &[(1, 8), (1, 4), (1, 2), (2, 1), (4, 1)],
     };
@@ -41,7 +41,7 @@ pub fn places(choice: Choice) -> &'static [Place] {
         at(Op::Forward, 512, 256, 256),
         at(Op::Forward, 512, 512, 512),
     ];
-    const SLICE: &[Place] = &[
+    const STREAM: &[Place] = &[
         at(Op::Forward, 1, 128, 128),
         at(Op::Forward, 1, 512, 512),
         at(Op::Forward, 2, 512, 512),
@@ -67,7 +67,7 @@ pub fn places(choice: Choice) -> &'static [Place] {
         Choice::Nc => NC,
         Choice::CopyABytes | Choice::CopyAStrips => COPY_A,
         Choice::CopyBBytes | Choice::CopyBTiles => COPY_B,
-        Choice::SliceBytes | Choice::Slice => SLICE,
+        Choice::StreamBytes => STREAM,
         Choice::Small => SMALL,
         Choice::ThreadWork => THREADS,
     }
