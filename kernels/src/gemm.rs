@@ -32,6 +32,9 @@ use crate::turned;
 /// Up to this length a sum leaves no time to fetch its own part of C.
 const SHORT: usize = 64;
 
+/// Multiply-adds of a sum during which memory answers: so far ahead A is fetched, and C where sums are short.
+const AHEAD: usize = 128;
+
 /// Elements of B up to which a call of a kernel for each microtile of rows would be felt.
 const LIGHT: usize = 8192;
 
@@ -262,13 +265,16 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let Loops { a, b, .. } = self.plan.loops;
         let mut t = self.tiles(block, strips);
         t.rows = rows.count;
+        let ahead = (AHEAD / block.kc).max(1);
         if self.plan.loops.fetch {
             // A long sum leaves time for its own part of C, a short one for the strip after the next,
             // or for the next rows if there are few strips.
             let near = self.plan.p.n < 8 * self.plan.loops.tile.nr();
             t.fetch = Some(match (block.kc > SHORT, near) {
                 (true, _) => 0,
-                (false, true) => rows.mr * t.c_row,
+                (false, true) => {
+                    (ahead.min(NEAR / self.plan.p.n / rows.mr).max(1) * rows.mr).wrapping_mul(t.c_row)
+                }
                 (false, false) => 2 * strips.width,
             });
         }
@@ -287,6 +293,9 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         (t.a, t.a_row, t.a_col) = (source.ptr, source.row, source.col);
         t.a_tile = if a.is_direct() { rows.mr * source.row } else { rows.mr * block.kc + V::LANES };
         let by_rows = a.is_direct() && self.plan.order == Order::Rows;
+        if self.plan.loops.fetch_a {
+            t.fetch_a = Some((ahead * rows.mr).wrapping_mul(source.row));
+        }
         let kernel = V::TABLE.kernel((strips.width / V::LANES, rows.mr), by_rows, strips.tail, copies_b);
         let mut done = 0;
         while done < strips.count {

@@ -28,6 +28,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use trine_core::Element;
 
 use crate::pack::Source;
+use crate::plan::LINE;
 use crate::vector::Vector;
 
 /// What a sum begins with, after the first block of k (see `trine_core::linear`).
@@ -42,6 +43,9 @@ pub enum Initial<E> {
     /// One value for each column, neighbours in memory where C's columns are not: only with one lane.
     Spread(*const E),
 }
+
+/// Rows of a tile from which it can fetch A: an A with fewer is not large.
+const FETCHES: usize = 4;
 
 /// Rows of microtiles: `C[MR×N] = initial + alpha·A[MR×len]·B[len×N]`, strip after strip, row after row.
 /// Only with a single row B may be copied.
@@ -77,6 +81,8 @@ pub struct Tiles<E> {
     pub relu: bool,
     /// How far ahead of a tile C is fetched into the first level, if it is.
     pub fetch: Option<usize>,
+    /// How far ahead of a tile A is fetched during its first strip, if its rows are contiguous and it is.
+    pub fetch_a: Option<usize>,
 }
 
 impl<E: Element> Tiles<E> {
@@ -104,6 +110,7 @@ impl<E: Element> Tiles<E> {
             initial: Initial::Nothing,
             relu: false,
             fetch: None,
+            fetch_a: None,
         }
     }
 }
@@ -171,6 +178,7 @@ unsafe fn body<
                 sum::<V, E, MR, NRV, TAIL, BY_ROWS, COPY>(v, &s, &mut acc, tail);
                 end::<V, E, MR, NRV, TAIL>(v, &s, acc, tail);
             }
+            s.fetch_a = None;
             s.b = s.b.wrapping_add(t.b_strip);
             s.copy_b = s.copy_b.wrapping_add(width * t.len);
             s.c = s.c.wrapping_add(width * t.c_col);
@@ -236,20 +244,31 @@ unsafe fn sum<
         }};
     }
     let unroll = 4;
-    for _ in 0..t.len / unroll {
-        // Not a loop: how much of one the compiler unrolls depends on the tile. The fences keep the loads of
-        // one k from moving up to those of another, where they would spill.
-        add!(0);
-        compiler_fence(Ordering::SeqCst);
-        add!(1);
-        compiler_fence(Ordering::SeqCst);
-        add!(2);
-        compiler_fence(Ordering::SeqCst);
-        add!(3);
-        compiler_fence(Ordering::SeqCst);
-        a = a.wrapping_add(unroll * t.a_col);
-        b = b.wrapping_add(unroll * t.b_row);
-        copy_b = copy_b.wrapping_add(unroll * NRV * V::LANES);
+    // A cache line of each row is fetched while the tile works on another: all at once they would wait for one another.
+    let fetch = if BY_ROWS && MR >= FETCHES { t.fetch_a } else { None };
+    let mut turns = t.len / unroll;
+    while turns > 0 {
+        let mut now = turns;
+        if let Some(ahead) = fetch {
+            each::<MR, 1>(|i, _| v.prefetch(a.wrapping_add(ahead.wrapping_add(i * t.a_row))));
+            now = now.min(LINE / E::BYTES / unroll);
+        }
+        turns -= now;
+        for _ in 0..now {
+            // Not a loop: how much of one the compiler unrolls depends on the tile. The fences keep the loads of
+            // one k from moving up to those of another, where they would spill.
+            add!(0);
+            compiler_fence(Ordering::SeqCst);
+            add!(1);
+            compiler_fence(Ordering::SeqCst);
+            add!(2);
+            compiler_fence(Ordering::SeqCst);
+            add!(3);
+            compiler_fence(Ordering::SeqCst);
+            a = a.wrapping_add(unroll * t.a_col);
+            b = b.wrapping_add(unroll * t.b_row);
+            copy_b = copy_b.wrapping_add(unroll * NRV * V::LANES);
+        }
     }
     for _ in 0..t.len % unroll {
         add!(0);

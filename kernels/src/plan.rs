@@ -205,6 +205,8 @@ pub struct Loops {
     pub b: Access,
     /// Whether C is so large that it is fetched before it is needed.
     pub fetch: bool,
+    /// Whether the same is true of A.
+    pub fetch_a: bool,
     /// The tile.
     pub tile: Tile,
 }
@@ -247,6 +249,7 @@ impl Loops {
             a: Access::Direct,
             b: Access::Direct,
             fetch: p.m.saturating_mul(p.n).saturating_mul(bytes) > 16 << 10,
+            fetch_a: false,
             tile,
         };
         if tile.lanes == 1 {
@@ -263,6 +266,7 @@ impl Loops {
         let packs_a = matches!(p.a, Order::Scattered) || cfg!(feature = "packing") && pays_a;
         loops.a = Access::new(packs_a, false);
         loops.b = Access::new(!matches!(p.b, Order::Rows), pays_b);
+        loops.fetch_a = fetch_a_pays(p, blocking.thresholds, bytes);
         let few = Tile::few(isa, bytes);
         if p.m <= few.mr && p.n > tile.nr() && loops.a.is_direct() && loops.b.is_direct() {
             loops.tile = few;
@@ -327,7 +331,7 @@ pub const fn line(elements: usize) -> usize {
 }
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub const LINE: usize = 64;
 
 /// Whether rows of B compete for few places in the caches: they are a multiple of so much apart. What does not stay
 /// in L2 in any case suffers from half of that.
@@ -338,12 +342,12 @@ const fn is_crowded(p: Product, when: Thresholds, bytes: usize) -> bool {
     row.is_multiple_of(CROWDED) || far && row.is_multiple_of(CROWDED / 2)
 }
 
-/// Whether a product reads its operands where they lie: there is little to plan.
+/// Whether a product reads its operands where they lie, and near enough: there is little to plan.
 #[inline(always)]
 pub const fn is_plain(p: Product, tile: Tile, blocking: &Blocking, bytes: usize) -> bool {
     let when = blocking.thresholds;
     let copied = a_pays(p, tile, when, bytes) || matches!(p.b, Order::Rows) && b_pays(p, tile, when, bytes);
-    matches!(blocking.packing, Packing::Auto) && !copied
+    matches!(blocking.packing, Packing::Auto) && !copied && !fetch_a_pays(p, when, bytes)
 }
 
 /// A by columns: every value of k is a cache line of which a tile uses a part, a row of memory away from the next.
@@ -354,6 +358,18 @@ const fn a_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool 
     let large = p.m.saturating_mul(k * bytes) > when.copy_a_bytes && k * LINE * 4 > when.copy_a_bytes;
     matches!(p.a, Order::Columns) && large && p.n.div_ceil(tile.nr()) > when.copy_a_strips
 }
+
+/// A by rows from beyond the near caches. A processor that finds out by itself what comes next loses the thread where
+/// a tile begins, which reads a line of each of its rows, then the next line of each. With short sums that costs less
+/// than to fetch, unless A comes from memory.
+const fn fetch_a_pays(p: Product, when: Thresholds, bytes: usize) -> bool {
+    let size = p.m.saturating_mul(at_most(p.k, K_BLOCK) * bytes);
+    let all = size.saturating_add(p.m.saturating_mul(p.n).saturating_mul(bytes));
+    matches!(p.a, Order::Rows) && size > when.fetch_a_bytes && (p.k >= FETCHED || all >= when.past_bytes)
+}
+
+/// From such a length of the sums on.
+const FETCHED: usize = 64;
 
 /// B by rows: a copy costs little beside the first tile of rows, and saves the others what strides
 /// cost in L1 and TLB.
@@ -490,6 +506,24 @@ mod tests {
             let (tile, few) = (Tile::of(isa, bytes), Tile::few(isa, bytes));
             assert!(few.mr * few.nr() <= tile.mr * tile.nr(), "{isa}");
         }
+    }
+
+    #[test]
+    fn rows_are_fetched_from_l3_for_long_sums_and_from_memory_for_all() {
+        let blocking = Blocking::for_caches(Caches::DEFAULT, Isa::Avx2, 4);
+        let fetched = |m, n, k, a| {
+            let p = Product { m, n, k, a, b: Order::Rows, b_row: n };
+            let fetched = Loops::new(p, Isa::Avx2, blocking, 4).fetch_a;
+            assert!(!(fetched && is_plain(p, Tile::of(Isa::Avx2, 4), &blocking, 4)));
+            fetched
+        };
+        assert!(fetched(4096, 256, 256, Order::Rows));
+        assert!(!fetched(4096, 256, 256, Order::Columns));
+        assert!(!fetched(512, 512, 512, Order::Rows));
+        assert!(!fetched(16384, 32, 32, Order::Rows));
+        assert!(fetched(1 << 20, 32, 32, Order::Rows));
+        // What is large is C.
+        assert!(!fetched(4, 1 << 24, 512, Order::Rows));
     }
 
     /// A part has fewer rows, columns, or values of k; a single row of A has an order of its own.

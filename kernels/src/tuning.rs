@@ -30,6 +30,8 @@ pub struct Thresholds {
     /// One or two rows read B from end to end if it has more bytes than this; with fewer it does not matter, either,
     /// whether rows of B compete for places in the caches.
     pub stream_bytes: usize,
+    /// A by rows is fetched before it is needed if the part of it in one block of k has more bytes than this.
+    pub fetch_a_bytes: usize,
     /// Sums of one product go row after row of the output if that has more bytes than this …
     pub outer_bytes: usize,
     /// … and of up to four, past the caches, if it is only written and has at least so many. A W of more is read in few
@@ -54,6 +56,7 @@ impl Thresholds {
             copy_b_bytes: caches.l2 / 2,
             copy_b_tiles: 48,
             stream_bytes: 2 * caches.l1,
+            fetch_a_bytes: caches.l2,
             outer_bytes: caches.l1,
             past_bytes: caches.l3 / 2,
             small: 1 << 17,

@@ -44,8 +44,8 @@ pub fn isas() -> impl Iterator<Item = Isa> {
 fn blocking(blocks: Blocks, chosen: Blocking) -> Blocking {
     let mut thresholds = chosen.thresholds;
     if matches!(blocks, Blocks::Tiny | Blocks::TinyPacked | Blocks::TinyDirect) {
-        // Short sums row after row and past the caches, however small the output is.
-        (thresholds.outer_bytes, thresholds.past_bytes) = (0, 0);
+        // Short sums row after row and past the caches, an A that is fetched, however small they are.
+        (thresholds.outer_bytes, thresholds.past_bytes, thresholds.fetch_a_bytes) = (0, 0, 0);
     }
     if matches!(blocks, Blocks::Planned | Blocks::Tiny) {
         (thresholds.small, thresholds.planless) = (0, 0);

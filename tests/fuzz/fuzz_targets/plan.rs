@@ -18,6 +18,7 @@ fn thresholds(u: &mut Unstructured<'_>) -> Result<Thresholds> {
         copy_b_bytes: length(u)?,
         copy_b_tiles: length(u)?,
         stream_bytes: length(u)?,
+        fetch_a_bytes: length(u)?,
         outer_bytes: length(u)?,
         past_bytes: length(u)?,
         small: length(u)?,
