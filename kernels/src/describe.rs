@@ -137,9 +137,7 @@ impl fmt::Display for Plan {
                 writeln!(f, "    vectors along its {} rows, turned when the sums are complete", p.m)?;
                 continue;
             }
-            if p.m > 0
-                && matches!(p.b, Order::Rows)
-                && stream::pays(shape, loops.tile.lanes, self.bytes, &self.blocking)
+            if matches!(p.b, Order::Rows) && stream::pays(shape, loops.tile.lanes, self.bytes, &self.blocking)
             {
                 writeln!(f, "    rows of the right operand read from end to end, sums wait in L1")?;
                 continue;

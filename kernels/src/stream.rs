@@ -1,4 +1,5 @@
-//! Few rows times a B whose rows are contiguous, and larger than the near caches: the forward pass of one sample or two.
+//! Few rows times a B whose rows are contiguous, and larger than twice L1: the forward pass of one sample or two, ∇W of
+//! one output or two.
 //!
 //! ```text
 //!     for each run of columns                   as many as have their sums in L1
@@ -45,7 +46,7 @@ pub const fn pays((m, n, k): (usize, usize, usize), lanes: usize, bytes: usize, 
         Packing::Never => true,
         Packing::Auto => n.saturating_mul(k).saturating_mul(bytes) > blocking.thresholds.stream_bytes,
     };
-    lanes > 1 && m <= MOST_ROWS && k > 0 && n >= 2 * UNROLL * lanes && large
+    lanes > 1 && m >= 1 && m <= MOST_ROWS && k > 0 && n >= 2 * UNROLL * lanes && large
 }
 
 /// Whether this is for a problem in its best orientation.
@@ -221,5 +222,26 @@ unsafe fn finish<V: Vector<E>, E: Element, const MR: usize, const TAIL: bool>(
     unsafe {
         let acc = from_fn(|i| [v.load_at(sums.wrapping_add(i * const { ROOM / MR / E::BYTES } + j))]);
         end::<V, E, MR, 1, TAIL>(v, &t, acc, v.tail(t.last.max(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Isa;
+    use crate::plan::Caches;
+
+    #[test]
+    fn pays_for_one_or_two_wide_rows_and_a_b_beyond_l1() {
+        let mut blocking = Blocking::for_caches(Caches::DEFAULT, Isa::Avx2, 4);
+        blocking.thresholds.stream_bytes = 64 * 100 * 4;
+        let pays = |m, n, k| pays((m, n, k), 8, 4, &blocking);
+        assert!(pays(1, 64, 101) && pays(2, 64, 101) && pays(1, 101, 64));
+        // As large as that, too narrow, too many rows, none.
+        assert!(!pays(1, 64, 100) && !pays(1, 63, 1000) && !pays(3, 64, 101) && !pays(0, 64, 101));
+        let always = Blocking { packing: Packing::Always, ..blocking };
+        let never = Blocking { packing: Packing::Never, ..blocking };
+        assert!(!super::pays((1, 64, 101), 8, 4, &always) && super::pays((1, 64, 1), 8, 4, &never));
+        assert!(!super::pays((1, 64, 0), 8, 4, &never) && !super::pays((1, 64, 101), 1, 4, &blocking));
     }
 }

@@ -69,10 +69,13 @@ fn few_rows_times_rows() {
 /// The sums have room for some thousand columns; those behind come after them.
 #[test]
 fn few_rows_of_more_columns_than_there_is_room_for() {
-    let rows_and_cols = [(1, 4032), (1, 4033), (1, 4097), (2, 2016), (2, 2017), (2, 2049)];
-    let cases = rows_and_cols.into_iter().flat_map(|(rows, cols)| {
-        let [sum, relu, _] = calls(rows, 33, cols);
-        [sum, relu].map(|case| Case { memory: Memory::GuardBehind, ..case })
+    let widths =
+        [(1, 1024), (1, 2048), (1, 2049), (1, 4096), (1, 4097), (2, 1024), (2, 1025), (2, 2048), (2, 2049)];
+    let shapes = widths.map(|(rows, cols)| (rows, 33, cols)).into_iter();
+    // Several blocks of the sum for several runs of columns.
+    let cases = shapes.chain([(1, K_BLOCK + 3, 4097), (2, K_BLOCK + 6, 2049)]).flat_map(|(rows, k, cols)| {
+        let [sum, relu, silu] = calls(rows, k, cols);
+        [sum, relu, silu].map(|case| Case { memory: Memory::GuardBehind, ..case })
     });
     hold_on(cases, EXACT);
 }
@@ -137,9 +140,24 @@ fn narrow_outputs() {
 
 /// A wave of the batch that is a single row, where the first has 512.
 #[test]
-fn a_last_row_of_the_batch_in_slices() {
+fn a_last_row_of_the_batch_streams() {
     let case = Case { bias: false, second_output: false, ..Case::plain(Op::Backward, K_BLOCK + 1, 130, 513) };
     hold_on([ordered(case, &[(Role::W, Order::Columns)])], EXACT);
+}
+
+/// An A by rows that is fetched ahead: sums shorter than a cache line of it, of whole lines and a rest.
+#[test]
+fn rows_that_are_fetched() {
+    let cases = [3, 15, 16, 17, 65, K_BLOCK + 9]
+        .into_iter()
+        .flat_map(|k| [(9, 40), (23, 100)].map(|(m, n)| (m, k, n)));
+    let cases = cases.flat_map(|(rows, k, cols)| {
+        calls(rows, k, cols).map(|mut case| {
+            case.places[Role::X as usize].pad = k % 2 * 5;
+            Case { blocks: Blocks::Tiny, memory: Memory::GuardBehind, ..case }
+        })
+    });
+    hold_on(cases, EXACT);
 }
 
 /// Every tile that copies, for A by rows and packed columns: whole vectors, and partial ones behind them.

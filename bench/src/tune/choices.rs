@@ -46,7 +46,7 @@ pub fn places(choice: Choice) -> &'static [Place] {
         at(Op::Forward, 1, 512, 512),
         at(Op::Forward, 2, 512, 512),
         at(Op::Forward, 1, 1024, 1024),
-        // From memory: what is best in the caches may lose a third here.
+        // From memory: what is best in the caches may not be here.
         at(Op::Forward, 1, 4096, 4096),
     ];
     const SMALL: &[Place] = &[
