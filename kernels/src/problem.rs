@@ -2,7 +2,7 @@
 
 use trine_core::{Activation, Element, Write};
 
-use crate::microkernel::Initial;
+use crate::microkernel::{Initial, Tiles};
 use crate::pack::{Source, offset};
 use crate::plan::{Order, Product};
 
@@ -157,6 +157,20 @@ impl<E: Element> Problem<E> {
             // Columns of C that are no neighbours: with one lane, or on the way to their places.
             Start::PerColumn(bias) => Initial::Spread(bias.wrapping_add(j)),
             Start::PerRow(bias) => Initial::Columns(bias.wrapping_add(i)),
+        }
+    }
+
+    /// What a kernel has to know of all rows, from column `j` on, in the block of `len` values of k from `pc` on.
+    #[inline(always)]
+    pub fn columns(&self, (pc, len): (usize, usize), j: usize) -> Tiles<E> {
+        let c = self.c.at(0, j);
+        Tiles {
+            c: c.ptr,
+            c_row: c.row,
+            alpha: self.alpha,
+            initial: self.initial(pc == 0, (0, j), c),
+            relu: pc + len == self.k && self.is_relu(),
+            ..Tiles::new(self.a.at(0, pc), self.b.at(pc, j), len)
         }
     }
 

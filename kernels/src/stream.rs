@@ -36,23 +36,28 @@ const UNROLL: usize = 4;
 /// Bytes of the sums: half of a small L1.
 const ROOM: usize = 16 << 10;
 
+/// Sums of each of MR rows that have room: a whole number of vectors.
+const fn stride<E: Element, const MR: usize>() -> usize {
+    ROOM / MR / E::BYTES
+}
+
 /// The most rows: with three a tile does as much for each vector of B that it loads.
-pub const MOST_ROWS: usize = 2;
+const MOST_ROWS: usize = 2;
 
 /// Whether an output of m×n sums over k is computed like this.
 pub const fn pays((m, n, k): (usize, usize, usize), lanes: usize, bytes: usize, blocking: &Blocking) -> bool {
-    let large = match blocking.packing {
+    let wide = lanes > 1 && m >= 1 && m <= MOST_ROWS && k > 0 && n >= 2 * UNROLL * lanes;
+    wide && match blocking.packing {
         Packing::Always => false,
         Packing::Never => true,
         Packing::Auto => n.saturating_mul(k).saturating_mul(bytes) > blocking.thresholds.stream_bytes,
-    };
-    lanes > 1 && m >= 1 && m <= MOST_ROWS && k > 0 && n >= 2 * UNROLL * lanes && large
+    }
 }
 
 /// Whether this is for a problem in its best orientation.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
-    p.m <= MOST_ROWS && p.b.col == 1 && p.c.col == 1 && pays((p.m, p.n, p.k), V::LANES, E::BYTES, blocking)
+    p.b.col == 1 && p.c.col == 1 && pays((p.m, p.n, p.k), V::LANES, E::BYTES, blocking)
 }
 
 /// Computes it.
@@ -77,20 +82,11 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize>(v: V, p: &Problem<E>)
             let sums: *mut E = room.as_mut_ptr().cast();
             let mut j = 0;
             while j < p.n {
-                let cols = (p.n - j).min(const { ROOM / MR / E::BYTES });
+                let cols = (p.n - j).min(const { stride::<E, MR>() });
                 for pc in (0..p.k).step_by(K_BLOCK) {
                     let len = K_BLOCK.min(p.k - pc);
-                    let c = p.c.at(0, j);
-                    let t = Tiles {
-                        c: c.ptr,
-                        c_row: c.row,
-                        alpha: p.alpha,
-                        initial: p.initial(pc == 0, (0, j), c),
-                        relu: pc + len == p.k && p.is_relu(),
-                        ..Tiles::new(p.a.at(0, pc), p.b.at(pc, j), len)
-                    };
                     // SAFETY: some columns of B and of C, and room for their sums.
-                    unsafe { block::<V, E, MR>(v, t, cols, sums) };
+                    unsafe { block::<V, E, MR>(v, p.columns((pc, len), j), cols, sums) };
                 }
                 j += cols;
             }
@@ -106,12 +102,10 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize>(v: V, p: &Problem<E>)
 ///
 /// # Safety
 /// The operands can be accessed like that, rows of B and of C are contiguous; C overlaps no other, except that it may
-/// be the initial matrix. `sums` has MR rows of `ROOM / MR` bytes, a whole number of vectors.
+/// be the initial matrix. `sums` has MR rows of [`stride`] elements.
 #[inline(always)]
 unsafe fn block<V: Vector<E>, E: Element, const MR: usize>(v: V, mut t: Tiles<E>, cols: usize, sums: *mut E) {
-    // A stride of 1 that the compiler should know.
-    t.b_col = 1;
-    let row = const { ROOM / MR / E::BYTES };
+    let row = const { stride::<E, MR>() };
     // SAFETY: all vectors that have a column; each sweep adds the values of k that it is told.
     unsafe {
         for j in (0..cols).step_by(V::LANES) {
@@ -178,7 +172,7 @@ unsafe fn sweep<V: Vector<E>, E: Element, const MR: usize, const K: usize>(
 /// Adds K products to a vector of sums of each row.
 ///
 /// # Safety
-/// `sums` has MR rows of `ROOM / MR` bytes that begin at or before it, and a vector in each.
+/// `sums` has MR rows of [`stride`] elements that begin at or before it, and a vector in each.
 #[inline(always)]
 unsafe fn add<V: Vector<E>, E: Element, const MR: usize, const K: usize>(
     v: V,
@@ -186,7 +180,7 @@ unsafe fn add<V: Vector<E>, E: Element, const MR: usize, const K: usize>(
     row: impl Fn(usize) -> V::V,
     sums: *mut E,
 ) {
-    let at = |i| sums.wrapping_add(i * const { ROOM / MR / E::BYTES });
+    let at = |i| sums.wrapping_add(i * const { stride::<E, MR>() });
     // SAFETY: as the caller says.
     unsafe {
         let mut acc: [V::V; MR] = from_fn(|i| v.load_at(at(i)));
@@ -220,7 +214,7 @@ unsafe fn finish<V: Vector<E>, E: Element, const MR: usize, const TAIL: bool>(
     let t = Tiles { c: t.c.wrapping_add(j), initial, ..*t };
     // SAFETY: a vector of C and of the sums of each row.
     unsafe {
-        let acc = from_fn(|i| [v.load_at(sums.wrapping_add(i * const { ROOM / MR / E::BYTES } + j))]);
+        let acc = from_fn(|i| [v.load_at(sums.wrapping_add(i * const { stride::<E, MR>() } + j))]);
         end::<V, E, MR, 1, TAIL>(v, &t, acc, v.tail(t.last.max(1)));
     }
 }

@@ -23,12 +23,9 @@ use crate::elementwise::activate;
 use crate::isa::{Isa, Kernels};
 use crate::microkernel::{Tiles, end};
 use crate::pack::{self, MOST_LANES, Source};
-use crate::plan::{Blocking, Packing};
+use crate::plan::{Blocking, LINE, Packing};
 use crate::problem::Problem;
 use crate::vector::Vector;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// Bytes between rows that share a set of L1.
 const CROWDED: usize = 2048;
@@ -116,17 +113,8 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(
                 // All of a column before the next: what is read from afar is read from end to end.
                 for pc in (0..p.k).step_by(K_BLOCK) {
                     let len = K_BLOCK.min(p.k - pc);
-                    let c = p.c.at(0, j);
-                    let t = Tiles {
-                        c: c.ptr,
-                        c_row: c.row,
-                        alpha: p.alpha,
-                        initial: p.initial(pc == 0, (0, j), c),
-                        relu: pc + len == p.k && p.is_relu(),
-                        ..Tiles::new(p.a.at(0, pc), p.b.at(pc, j), len)
-                    };
                     // SAFETY: some columns of B and of C.
-                    unsafe { columns::<V, E, MR, NRV, true>(v, t, cols) };
+                    unsafe { columns::<V, E, MR, NRV, true>(v, p.columns((pc, len), j), cols) };
                 }
                 j += cols;
             }
