@@ -197,6 +197,8 @@ struct Block {
     /// Whether it is the first, the last.
     first: bool,
     last: bool,
+    /// How many microtiles of rows are computed while memory answers.
+    ahead: usize,
 }
 
 /// Microtiles of rows: their block's first row, their own first row in it, rows of each, which tile
@@ -215,7 +217,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let (p, loops) = (&self.plan.p, &self.plan.loops);
         for pc in (0..p.k).step_by(K_BLOCK) {
             let kc = K_BLOCK.min(p.k - pc);
-            let block = Block { pc, kc, first: pc == 0, last: pc + kc == p.k };
+            let block = Block { pc, kc, first: pc == 0, last: pc + kc == p.k, ahead: (AHEAD / kc).max(1) };
             for (ic, mc) in Pieces::new(p.m, loops.mc).iter() {
                 // SAFETY: parts of the operands, within their shapes.
                 unsafe {
@@ -242,10 +244,8 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             let (ir, mr) = tiles.get(at);
             let count = tiles.same(at).min(together);
             for strips in self.plan.loops.tile.strips(nc) {
-                let panel = self.scratch.wrapping_add(self.plan.regions[0] + strips.j * block.kc);
-                let strips = Strips { j: jc + strips.j, ..strips };
                 // SAFETY: parts of the operands, within their shapes.
-                unsafe { self.rows(block, strips, panel, Rows { ic, ir, mr, at, count }) };
+                unsafe { self.rows(block, (jc, strips), Rows { ic, ir, mr, at, count }) };
             }
             at += count;
         }
@@ -259,13 +259,15 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         if copies || block.kc * nc > LIGHT { 1 } else { (NEAR / nc / self.plan.loops.tile.mr).max(1) }
     }
 
-    /// Some microtiles of rows, some strips of a panel.
+    /// Some microtiles of rows, some strips of the panel that begins at column `jc`.
     #[inline(always)]
-    unsafe fn rows(&self, block: Block, strips: Strips, panel: *mut E, rows: Rows) {
+    unsafe fn rows(&self, block: Block, (jc, strips): (usize, Strips), rows: Rows) {
+        let panel = self.scratch.wrapping_add(self.plan.regions[0] + strips.j * block.kc);
+        let opens = strips.j == 0;
+        let strips = Strips { j: jc + strips.j, ..strips };
         let Loops { a, b, .. } = self.plan.loops;
         let mut t = self.tiles(block, strips);
         t.rows = rows.count;
-        let ahead = (AHEAD / block.kc).max(1);
         if self.plan.loops.fetch {
             // A long sum leaves time for its own part of C, a short one for the strip after the next,
             // or for the next rows if there are few strips.
@@ -273,7 +275,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             t.fetch = Some(match (block.kc > SHORT, near) {
                 (true, _) => 0,
                 (false, true) => {
-                    (ahead.min(NEAR / self.plan.p.n / rows.mr).max(1) * rows.mr).wrapping_mul(t.c_row)
+                    (block.ahead.min(NEAR / self.plan.p.n / rows.mr).max(1) * rows.mr).wrapping_mul(t.c_row)
                 }
                 (false, false) => 2 * strips.width,
             });
@@ -293,8 +295,8 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         (t.a, t.a_row, t.a_col) = (source.ptr, source.row, source.col);
         t.a_tile = if a.is_direct() { rows.mr * source.row } else { rows.mr * block.kc + V::LANES };
         let by_rows = a.is_direct() && self.plan.order == Order::Rows;
-        if self.plan.loops.fetch_a {
-            t.fetch_a = Some((ahead * rows.mr).wrapping_mul(source.row));
+        if self.plan.loops.fetch_a && opens {
+            t.fetch_a = Some((block.ahead * rows.mr).wrapping_mul(source.row));
         }
         let kernel = V::TABLE.kernel((strips.width / V::LANES, rows.mr), by_rows, strips.tail, copies_b);
         let mut done = 0;
@@ -305,6 +307,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             unsafe { self.microtiles(block, (rows.count * rows.mr, strips.width), place, kernel, &mut t) };
             t.b = t.b.wrapping_add(t.strips * t.b_strip);
             t.copy_b = t.copy_b.wrapping_add(t.strips * strips.width * block.kc);
+            t.fetch_a = None;
             done += t.strips;
         }
     }

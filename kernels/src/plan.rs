@@ -62,11 +62,16 @@ impl Blocking {
     pub const fn for_caches(caches: Caches, isa: Isa, bytes: usize) -> Self {
         let tile = Tile::of(isa, bytes);
         let row = K_BLOCK * bytes;
+        let mut thresholds = Thresholds::for_caches(caches);
+        if !matches!(isa, Isa::Avx512 | Isa::Avx2 | Isa::Sse2) {
+            // Kernels of the others fetch nothing.
+            thresholds.fetch_a_bytes = usize::MAX;
+        }
         Blocking {
             mc: at_least(per(per(at_most(caches.l3 / 8, 8 << 20), row), tile.mr), 1) * tile.mr,
             nc: at_least(per(per(caches.l2 / 2, row), tile.nr()), 1) * tile.nr(),
             packing: Packing::Auto,
-            thresholds: Thresholds::for_caches(caches),
+            thresholds,
         }
     }
 }
@@ -524,6 +529,9 @@ mod tests {
         assert!(fetched(1 << 20, 32, 32, Order::Rows));
         // What is large is C.
         assert!(!fetched(4, 1 << 24, 512, Order::Rows));
+        let neon = Blocking::for_caches(Caches::DEFAULT, Isa::Neon, 4);
+        let large = Product { m: 1 << 20, n: 32, k: 256, a: Order::Rows, b: Order::Rows, b_row: 32 };
+        assert!(!Loops::new(large, Isa::Neon, neon, 4).fetch_a);
     }
 
     /// A part has fewer rows, columns, or values of k; a single row of A has an order of its own.
