@@ -14,6 +14,8 @@
 //! each takes a block of rows, with a ∇Z and sums of its own, and adds its sums to ∇W and ∇b when the
 //! block before is done.
 
+use core::cell::Cell;
+
 use trine_core::{Activation, Element, Error, K_BLOCK, Shape, Write};
 
 use crate::elementwise::{close, derive};
@@ -21,12 +23,13 @@ use crate::executor::{Team, useful_threads};
 use crate::gemm::{gemm, gemm_need};
 use crate::isa::Kernels;
 use crate::pack::Source;
-use crate::plan::{Blocking, line};
-use crate::problem::{Problem, Target, flips};
+use crate::plan::{Blocking, Order, line};
+use crate::problem::{Problem, Target};
 use crate::product::Parts;
 use crate::scratch::Scratch;
 use crate::sums::{self, column_sums};
 use crate::threads::{Cuts, Part, Shared, fork, fork_in_order};
+use crate::upcoming::{Upcoming, spread};
 
 /// The operands of a backward pass, checked.
 #[derive(Clone, Copy, Debug)]
@@ -164,7 +167,7 @@ impl Rooms {
         let mut most = 0;
         if let Some(dx) = &s.dx {
             let p = Problem::new((self.rows, d, m), dz, s.w.t(), *dx, s.dx_write);
-            most = gemm_need(v, &p.part_of(flips(dx, n, d)), blocking);
+            most = gemm_need(v, &p.of_rows(n), blocking);
         }
         if let Some(dw) = &s.dw {
             let dw = if self.by_blocks { Target { row: m, col: 1, ..*dw } } else { *dw };
@@ -203,7 +206,9 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         loop {
             let rows = rooms.rows.min(s.shape.n - r);
             // SAFETY: all rows, block after block; without any, the outputs are touched all the same.
-            unsafe { self.block((r, rows), dz, (s.dw, s.db), self.write(r), room.wrapping_add(rooms.dz)) };
+            unsafe {
+                self.block((r, rows), r + rows, dz, (s.dw, s.db), self.write(r), room.wrapping_add(rooms.dz))
+            };
             r += rows;
             if r >= s.shape.n {
                 break;
@@ -217,11 +222,13 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         Write { add: write.add || r > 0, ..write }
     }
 
-    /// A block of the batch on one thread: ∇Z, its rows of ∇X, and what it adds to ∇W and ∇b.
+    /// A block of the batch on one thread: ∇Z, its rows of ∇X, and what it adds to ∇W and ∇b. `next` is the row that
+    /// this thread's next block begins with.
     #[inline(always)]
     unsafe fn block(
         &self,
         (r, rows): (usize, usize),
+        next: usize,
         to: Target<E>,
         (dw, db): (Option<Target<E>>, Option<*mut E>),
         write: Write<E>,
@@ -231,6 +238,8 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let Shape { n, d, m } = s.shape;
         let scratch = (products, rooms.each);
         let mut dz = s.dy.at(r, 0);
+        let upcoming = Upcoming::block::<V>(s, next, blocking).map(Cell::new);
+        let ahead = upcoming.as_ref();
         // SAFETY: rows of the batch that no other thread works on, outputs and scratch memory of this thread's own.
         unsafe {
             if s.activation != Activation::Identity {
@@ -239,10 +248,14 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             }
             if let Some(dx) = s.dx {
                 let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
-                gemm(v, &p.part_of(flips(&dx, n, d)), blocking, scratch);
+                // The products take about as long as each other.
+                spread::<V, E>(ahead, (rows, d, m), Order::Rows, 1 + usize::from(dw.is_some()));
+                gemm(v, &p.of_rows(n), blocking, scratch, ahead);
             }
             if let Some(dw) = dw {
-                gemm(v, &Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, dw, write), blocking, scratch);
+                let p = Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, dw, write);
+                spread::<V, E>(ahead, (d, m, rows), Order::Columns, 1);
+                gemm(v, &p, blocking, scratch, ahead);
             }
             if let Some(db) = db {
                 column_sums(v, dz, (rows, m), db, write);
@@ -285,7 +298,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let write = self.write(r);
         let dx = s.dx.map(|dx| {
             let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
-            Parts::new(p.part_of(flips(&dx, n, d)).oriented(), team.threads)
+            Parts::new(p.of_rows(n).oriented(), team.threads)
         });
         let dw = s.dw.map(|dw| {
             let p = Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, dw, write);
@@ -331,7 +344,9 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             let (r, rows) = (i * K_BLOCK, K_BLOCK.min(n - i * K_BLOCK));
             let outputs = (run.s.dw.map(|_| sums), run.s.db.map(|_| sums.at(d, 0).ptr));
             // SAFETY: rows of the batch that no other thread works on, and scratch memory of this thread's own.
-            unsafe { run.block((r, rows), to, outputs, Write::REPLACE, products) };
+            unsafe {
+                run.block((r, rows), r + run.rooms.threads * K_BLOCK, to, outputs, Write::REPLACE, products)
+            };
         };
         let end = |member, i| {
             let run = operands.get();

@@ -11,11 +11,12 @@ use trine_core::{Element, K_BLOCK};
 
 use crate::elementwise::activate;
 use crate::isa::Kernels;
-use crate::microkernel::Tiles;
 use crate::pack;
 use crate::plan::{Blocking, Order, Packing, Strips, Tile, is_plain, line};
 use crate::problem::Problem;
 use crate::scalar;
+use crate::tiles::Tiles;
+use crate::upcoming::Ahead;
 
 /// Elements of a B by columns that are turned at once.
 const AT_ONCE: usize = 4096;
@@ -67,7 +68,13 @@ pub fn scratch<V: Kernels<E>, E: Element>(p: &Problem<E>) -> usize {
 /// It [`fits`]; the operands can be accessed as their shapes and strides say; C (and Y) overlap
 /// nothing else, and no two of their elements share a place. `room` is as [`scratch`] says.
 #[inline(always)]
-pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E) {
+pub unsafe fn run<V: Kernels<E>, E: Element>(
+    v: V,
+    p: &Problem<E>,
+    blocking: &Blocking,
+    room: *mut E,
+    ahead: Ahead<E>,
+) {
     if V::LANES == 1 {
         // SAFETY: the contract is the same.
         return unsafe { scalar::product(p) };
@@ -89,6 +96,7 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
     debug_assert!(by_rows || p.product().a == Order::Columns);
     let relu = p.is_relu();
     let activates = !relu && p.activates();
+    let past = p.goes_past::<V>(tile, &blocking.thresholds);
     // Tiles of rows as equal as can be; small numbers divide faster.
     let (m, count) = (p.m as u32, p.m.div_ceil(tile.mr) as u32);
     let (each, longer) = if count == 1 { (p.m, 0) } else { ((m / count) as usize, (m % count) as usize) };
@@ -114,6 +122,8 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
             last: strips.last,
             alpha: p.alpha,
             relu,
+            past,
+            ahead,
             ..Tiles::new(p.a, p.b, p.k)
         };
         let mut i = 0;
@@ -143,6 +153,9 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mut E)
             t.c = t.c.wrapping_add(rows * mr * p.c.row);
             i += rows * mr;
         }
+    }
+    if past {
+        v.settle();
     }
 }
 

@@ -20,17 +20,16 @@ use trine_core::{Element, K_BLOCK};
 use crate::direct;
 use crate::elementwise::activate;
 use crate::isa::Kernels;
-use crate::microkernel::{Microkernel, Tiles};
+use crate::microkernel::Microkernel;
 use crate::narrow;
 use crate::outer;
 use crate::pack::{self, Source};
-use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, Strips};
+use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, SHORT, Strips};
 use crate::problem::{Problem, Start, Target};
 use crate::stream;
+use crate::tiles::Tiles;
 use crate::turned;
-
-/// Up to this length a sum leaves no time to fetch its own part of C.
-const SHORT: usize = 64;
+use crate::upcoming::Ahead;
 
 /// Multiply-adds of a sum during which memory answers: so far ahead A is fetched, and C where sums are short.
 const AHEAD: usize = 128;
@@ -48,6 +47,8 @@ pub struct Planned<V, E: Element> {
     /// How A lies in memory.
     order: Order,
     loops: Loops,
+    /// Whether C is written past the caches.
+    past: bool,
     /// Where B's panel begins in scratch memory, and where it ends.
     regions: [usize; 2],
 }
@@ -72,7 +73,8 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
         const { Self::tables_agree() };
         let product = p.product();
         let loops = Loops::new(product, V::ISA, *blocking, E::BYTES);
-        Planned { v, p, order: product.a, loops, regions: loops.regions(product, V::ISA, E::BYTES) }
+        let past = p.goes_past::<V>(loops.tile, &blocking.thresholds);
+        Planned { v, p, order: product.a, loops, past, regions: loops.regions(product, V::ISA, E::BYTES) }
     }
 
     /// Elements of scratch memory that it needs.
@@ -94,13 +96,16 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
     /// and no two of their elements share a place. C has elements. `scratch` has room for what
     /// [`scratch`](Self::scratch) says.
     #[inline(always)]
-    pub unsafe fn run(&self, scratch: *mut E) {
+    pub unsafe fn run(&self, scratch: *mut E, ahead: Ahead<E>) {
         // SAFETY: the contract is the same.
         unsafe {
             if self.p.k == 0 {
                 empty_sums(self.v, &self.p);
             } else {
-                Run { plan: self, scratch }.blocks();
+                Run { plan: self, scratch, ahead }.blocks();
+                if self.past {
+                    self.v.settle();
+                }
             }
         }
     }
@@ -117,6 +122,7 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     problem: &Problem<E>,
     blocking: &Blocking,
     (scratch, len): (*mut E, usize),
+    ahead: Ahead<E>,
 ) {
     if problem.is_empty() {
         return;
@@ -125,17 +131,17 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     let oriented = problem.orient(&mut other);
     // SAFETY: the contract is the same.
     unsafe {
-        if without_scratch(v, oriented, blocking) {
+        if without_scratch(v, oriented, blocking, ahead) {
             return;
         }
         if direct::fits::<V, E>(oriented, blocking) {
             let need = direct::scratch::<V, E>(oriented);
             debug_assert!(need <= len, "a part needs {need} of {len}");
-            direct::run(v, oriented, scratch);
+            direct::run(v, oriented, blocking, scratch, ahead);
         } else {
             let planned = Planned::new(v, *oriented, blocking);
             debug_assert!(planned.scratch() <= len, "a part needs {} of {len}", planned.scratch());
-            planned.run(scratch);
+            planned.run(scratch, ahead);
         }
     }
 }
@@ -145,7 +151,12 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
 /// # Safety
 /// As for [`gemm`], and C has elements.
 #[inline(always)]
-pub unsafe fn without_scratch<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) -> bool {
+pub unsafe fn without_scratch<V: Kernels<E>, E: Element>(
+    v: V,
+    p: &Problem<E>,
+    blocking: &Blocking,
+    ahead: Ahead<E>,
+) -> bool {
     // SAFETY: the contract is the same.
     unsafe {
         if outer::fits::<V, E>(p, blocking) {
@@ -153,7 +164,7 @@ pub unsafe fn without_scratch<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, b
         } else if turned::fits::<V, E>(p, blocking) {
             turned::run(v, p, blocking);
         } else if narrow::fits::<V, E>(p, blocking) {
-            narrow::run(v, p, blocking);
+            narrow::run(v, p, blocking, ahead);
         } else if stream::fits::<V, E>(p, blocking) {
             stream::run(v, p);
         } else {
@@ -187,6 +198,7 @@ pub fn gemm_need<V: Kernels<E>, E: Element>(v: V, problem: &Problem<E>, blocking
 struct Run<'p, V, E: Element> {
     plan: &'p Planned<V, E>,
     scratch: *mut E,
+    ahead: Ahead<'p, E>,
 }
 
 /// The block of the sum that is being added.
@@ -268,7 +280,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let Loops { a, b, .. } = self.plan.loops;
         let mut t = self.tiles(block, strips);
         t.rows = rows.count;
-        if self.plan.loops.fetch {
+        if self.plan.loops.fetch && !self.plan.past {
             // A long sum leaves time for its own part of C, a short one for the strip after the next,
             // or for the next rows if there are few strips.
             let near = self.plan.p.n < 8 * self.plan.loops.tile.nr();
@@ -314,7 +326,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
 
     /// What all rows of some strips share, B where it lies.
     #[inline(always)]
-    fn tiles(&self, block: Block, strips: Strips) -> Tiles<E> {
+    fn tiles(&self, block: Block, strips: Strips) -> Tiles<'_, E> {
         let p = &self.plan.p;
         Tiles {
             strips: strips.count,
@@ -326,6 +338,8 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             last: strips.last,
             alpha: p.alpha,
             relu: block.last && p.is_relu(),
+            past: self.plan.past,
+            ahead: self.ahead,
             ..Tiles::new(p.a, p.b.at(block.pc, strips.j), block.kc)
         }
     }

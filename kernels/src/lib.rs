@@ -68,8 +68,10 @@ mod scratch;
 mod stream;
 mod sums;
 mod threads;
+mod tiles;
 mod tuning;
 mod turned;
+mod upcoming;
 #[cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code, reason = "only SIMD units use all of it")

@@ -23,97 +23,21 @@
 //! the multiply-adds for the same ports, and cost a tenth of the speed if they are not spread out.
 
 use core::array::from_fn;
+use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use trine_core::Element;
 
-use crate::pack::Source;
 use crate::plan::LINE;
+use crate::tiles::{Initial, Tiles};
+use crate::upcoming::Upcoming;
 use crate::vector::Vector;
-
-/// What a sum begins with, after the first block of k (see `trine_core::linear`).
-#[derive(Clone, Copy, Debug)]
-pub enum Initial<E> {
-    /// Nothing: `alpha·p`.
-    Nothing,
-    /// A matrix with this row stride, columns as in C: the old content, or a bias for each column (row stride 0).
-    Rows(*const E, usize),
-    /// One value for each row: the bias of a transposed problem.
-    Columns(*const E),
-    /// One value for each column, neighbours in memory where C's columns are not: only with one lane.
-    Spread(*const E),
-}
 
 /// Rows of a tile from which it can fetch A: an A with fewer is not large.
 const FETCHES: usize = 4;
 
-/// Rows of microtiles: `C[MR×N] = initial + alpha·A[MR×len]·B[len×N]`, strip after strip, row after row.
-/// Only with a single row B may be copied.
-#[derive(Clone, Copy, Debug)]
-pub struct Tiles<E> {
-    /// Length of the sum, at most `K_BLOCK`.
-    pub len: usize,
-    /// Number of strips of B, of microtiles of rows of A: for each of these, all strips.
-    pub strips: usize,
-    pub rows: usize,
-    /// A, and the distances between its rows, its columns, its microtiles.
-    pub a: *const E,
-    pub a_row: usize,
-    pub a_col: usize,
-    pub a_tile: usize,
-    /// B, and the distances between its rows and between its strips.
-    pub b: *const E,
-    pub b_row: usize,
-    pub b_strip: usize,
-    /// Distance between columns of B, of C: only where a vector has one lane, else they are 1.
-    pub b_col: usize,
-    pub c_col: usize,
-    /// Where the rows of B go, NRV vectors apart, if they are copied.
-    pub copy_b: *mut E,
-    /// C, and the distance between its rows.
-    pub c: *mut E,
-    pub c_row: usize,
-    /// Lanes of the last vector, `1..=LANES`.
-    pub last: usize,
-    pub alpha: E,
-    pub initial: Initial<E>,
-    /// Whether ReLU is applied to the result.
-    pub relu: bool,
-    /// How far ahead of a tile C is fetched into the first level, if it is.
-    pub fetch: Option<usize>,
-    /// How far ahead of a tile A is fetched during its first strip, if its rows are contiguous and it is.
-    pub fetch_a: Option<usize>,
-}
-
-impl<E: Element> Tiles<E> {
-    /// One strip of sums of `len` products as they are, to nowhere yet.
-    #[inline(always)]
-    pub fn new(a: Source<E>, b: Source<E>, len: usize) -> Self {
-        Tiles {
-            len,
-            strips: 1,
-            rows: 1,
-            a: a.ptr,
-            a_row: a.row,
-            a_col: a.col,
-            a_tile: 0,
-            b: b.ptr,
-            b_row: b.row,
-            b_strip: 0,
-            b_col: b.col,
-            c_col: 1,
-            copy_b: core::ptr::null_mut(),
-            c: core::ptr::null_mut(),
-            c_row: 0,
-            last: 0,
-            alpha: E::ONE,
-            initial: Initial::Nothing,
-            relu: false,
-            fetch: None,
-            fetch_a: None,
-        }
-    }
-}
+/// Values of k in one turn of the loop.
+pub const UNROLL: usize = 4;
 
 /// A microkernel for one tile shape: rows of such tiles.
 pub type Microkernel<V, E> = unsafe fn(V, &Tiles<E>);
@@ -141,7 +65,14 @@ unsafe fn tile<
     v.vectorize(
         #[inline(always)]
         // SAFETY: the contract is the same.
-        || unsafe { body::<V, E, MR, NRV, TAIL, BY_ROWS, COPY>(v, t) },
+        || unsafe {
+            // A loop of its own: in the other, what this one keeps would push out what it needs.
+            if V::HINTS && !COPY && (t.ahead.is_some() || t.past) {
+                body::<V, E, MR, NRV, TAIL, BY_ROWS, COPY, true>(v, t);
+            } else {
+                body::<V, E, MR, NRV, TAIL, BY_ROWS, COPY, false>(v, t);
+            }
+        },
     );
 }
 
@@ -154,6 +85,7 @@ unsafe fn body<
     const TAIL: bool,
     const BY_ROWS: bool,
     const COPY: bool,
+    const LARGE: bool,
 >(
     v: V,
     t: &Tiles<E>,
@@ -169,14 +101,15 @@ unsafe fn body<
         t.a_row = 1;
     }
     let width = NRV * V::LANES;
+    let mut upcoming = if LARGE { t.ahead.map(Cell::get) } else { None };
     for _ in 0..t.rows {
         let mut s = t;
         for _ in 0..t.strips {
             // SAFETY: a microtile of those that the caller speaks of: MR rows, one strip of B, its columns of C.
             unsafe {
                 let mut acc = begin::<V, E, MR, NRV>(v, &s);
-                sum::<V, E, MR, NRV, TAIL, BY_ROWS, COPY>(v, &s, &mut acc, tail);
-                end::<V, E, MR, NRV, TAIL>(v, &s, acc, tail);
+                sum::<V, E, MR, NRV, TAIL, BY_ROWS, COPY, LARGE>(v, &s, upcoming.as_mut(), &mut acc, tail);
+                end::<V, E, MR, NRV, TAIL, LARGE>(v, &s, acc, tail);
             }
             s.fetch_a = None;
             s.b = s.b.wrapping_add(t.b_strip);
@@ -196,6 +129,9 @@ unsafe fn body<
             same => same,
         };
     }
+    if let (Some(ahead), Some(upcoming)) = (t.ahead, upcoming) {
+        ahead.set(upcoming);
+    }
 }
 
 /// What the accumulators begin with, while C is on its way.
@@ -210,7 +146,7 @@ fn begin<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
     [[v.splat(E::ZERO); NRV]; MR]
 }
 
-/// Adds `len` products to each accumulator.
+/// Adds `len` products to each accumulator. LARGE: and fetches on the way what is upcoming.
 #[inline(always)]
 unsafe fn sum<
     V: Vector<E>,
@@ -220,9 +156,11 @@ unsafe fn sum<
     const TAIL: bool,
     const BY_ROWS: bool,
     const COPY: bool,
+    const LARGE: bool,
 >(
     v: V,
     t: &Tiles<E>,
+    mut upcoming: Option<&mut Upcoming<E>>,
     acc: &mut [[V::V; NRV]; MR],
     tail: V::Tail,
 ) {
@@ -243,15 +181,21 @@ unsafe fn sum<
             }
         }};
     }
-    let unroll = 4;
     // A cache line of each row is fetched while the tile works on another: all at once they would wait for one another.
     let fetch = if BY_ROWS && MR >= FETCHES { t.fetch_a } else { None };
-    let mut turns = t.len / unroll;
+    let mut turns = t.len / UNROLL;
     while turns > 0 {
         let mut now = turns;
         if let Some(ahead) = fetch {
             each::<MR, 1>(|i, _| v.prefetch(a.wrapping_add(ahead.wrapping_add(i * t.a_row))));
-            now = now.min(LINE / E::BYTES / unroll);
+            now = now.min(LINE / E::BYTES / UNROLL);
+        }
+        if LARGE
+            && let Some(upcoming) = &mut upcoming
+            && upcoming.is_some()
+        {
+            upcoming.fetch(|p| v.prefetch(p));
+            now = 1;
         }
         turns -= now;
         for _ in 0..now {
@@ -265,12 +209,12 @@ unsafe fn sum<
             compiler_fence(Ordering::SeqCst);
             add!(3);
             compiler_fence(Ordering::SeqCst);
-            a = a.wrapping_add(unroll * t.a_col);
-            b = b.wrapping_add(unroll * t.b_row);
-            copy_b = copy_b.wrapping_add(unroll * NRV * V::LANES);
+            a = a.wrapping_add(UNROLL * t.a_col);
+            b = b.wrapping_add(UNROLL * t.b_row);
+            copy_b = copy_b.wrapping_add(UNROLL * NRV * V::LANES);
         }
     }
-    for _ in 0..t.len % unroll {
+    for _ in 0..t.len % UNROLL {
         add!(0);
         a = a.wrapping_add(t.a_col);
         b = b.wrapping_add(t.b_row);
@@ -283,7 +227,14 @@ unsafe fn sum<
 /// # Safety
 /// MR rows of NRV vectors of C can be written, the last vector partial with `TAIL`, and as much of the initial value read.
 #[inline(always)]
-pub unsafe fn end<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+pub unsafe fn end<
+    V: Vector<E>,
+    E: Element,
+    const MR: usize,
+    const NRV: usize,
+    const TAIL: bool,
+    const LARGE: bool,
+>(
     v: V,
     t: &Tiles<E>,
     mut acc: [[V::V; NRV]; MR],
@@ -313,11 +264,43 @@ pub unsafe fn end<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, c
     if t.relu {
         each::<MR, NRV>(|i, j| acc[i][j] = v.relu(acc[i][j]));
     }
+    // SAFETY: the contract is the same.
+    unsafe {
+        if LARGE && t.past {
+            store::<V, E, MR, NRV, TAIL, true>(v, t, &acc, tail);
+        } else {
+            store::<V, E, MR, NRV, TAIL, false>(v, t, &acc, tail);
+        }
+    }
+}
+
+/// Writes a tile of C, perhaps past the caches.
+#[inline(always)]
+unsafe fn store<
+    V: Vector<E>,
+    E: Element,
+    const MR: usize,
+    const NRV: usize,
+    const TAIL: bool,
+    const PAST: bool,
+>(
+    v: V,
+    t: &Tiles<E>,
+    acc: &[[V::V; NRV]; MR],
+    tail: V::Tail,
+) {
     each::<MR, NRV>(|i, j| {
         let p = t.c.wrapping_add(i * t.c_row + j * V::LANES * t.c_col);
-        // SAFETY: columns of row i of C; a partial vector writes its own only.
+        // SAFETY: columns of row i of C; a partial vector writes its own only, and rows that go past the caches are
+        // aligned.
         unsafe {
-            if TAIL && j == NRV - 1 { v.store_tail(p, tail, acc[i][j]) } else { v.store_at(p, acc[i][j]) }
+            if TAIL && j == NRV - 1 {
+                v.store_tail(p, tail, acc[i][j]);
+            } else if PAST {
+                v.store_past(p, acc[i][j]);
+            } else {
+                v.store_at(p, acc[i][j]);
+            }
         }
     });
 }

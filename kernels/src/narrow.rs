@@ -17,11 +17,12 @@ use trine_core::{Element, K_BLOCK, Lanes};
 
 use crate::elementwise::activate;
 use crate::isa::{Isa, Kernels};
-use crate::microkernel::Tiles;
 use crate::pack::MOST_LANES;
 use crate::plan::{Blocking, Order, Packing, Pieces, Strips, Tile};
 use crate::problem::{Problem, Start};
+use crate::tiles::Tiles;
 use crate::turned::{self, for_rows};
+use crate::upcoming::Ahead;
 
 /// Columns of a room, in vectors.
 const WIDE: usize = 12;
@@ -76,11 +77,11 @@ const WORTH: usize = 1024;
 /// It [`fits`]; the operands can be accessed as their shapes and strides say; C (and Y) overlap nothing else, and no
 /// two of their elements share a place.
 #[inline(never)]
-pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) {
+pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking, ahead: Ahead<E>) {
     // SAFETY: the contract is the same.
     unsafe {
         if p.a.col != 1 {
-            straight(v, p);
+            straight(v, p, ahead);
         } else {
             for_rows!(p.n, across::<V, E>(v, p, turned::is_far::<E>(p.m, p.k, blocking)));
         }
@@ -127,7 +128,7 @@ unsafe fn across<V: Kernels<E>, E: Element, const COLS: usize, const NRV: usize>
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn straight<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
+unsafe fn straight<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, ahead: Ahead<E>) {
     let p = *p;
     let tile = const { Tile::of(V::ISA, E::BYTES) };
     let pieces = Pieces::new(p.n, tile.mr);
@@ -160,6 +161,7 @@ unsafe fn straight<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
                             b_strip: width,
                             rows,
                             a_tile: mr,
+                            ahead,
                             ..Tiles::new(p.b.at(pc, j).t(), p.a.at(i, pc).t(), len)
                         };
                         let kernel = V::TABLE.kernel((width / V::LANES, mr), false, tail, false);

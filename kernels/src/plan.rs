@@ -335,6 +335,9 @@ pub const fn line(elements: usize) -> usize {
     elements.div_ceil(16).saturating_mul(16)
 }
 
+/// Up to this length a sum leaves no time to fetch its own part of C.
+pub const SHORT: usize = 64;
+
 /// Bytes of a cache line.
 pub const LINE: usize = 64;
 

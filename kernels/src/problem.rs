@@ -2,9 +2,11 @@
 
 use trine_core::{Activation, Element, Write};
 
-use crate::microkernel::{Initial, Tiles};
 use crate::pack::{Source, offset};
-use crate::plan::{Order, Product};
+use crate::plan::{LINE, Order, Product, SHORT, Tile};
+use crate::tiles::{Initial, Tiles};
+use crate::tuning::Thresholds;
+use crate::vector::Vector;
 
 /// A matrix that is written. Its fields lie as those of a [`Source`], for the same reason.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +75,8 @@ pub struct Problem<E> {
     /// Whether it is computed as `Cᵀ = Bᵀ·Aᵀ`. Decided once for the whole product: a part that
     /// decided for itself could need more scratch memory than the whole.
     pub flip: bool,
+    /// Elements of the whole product's C, of which this may be a part.
+    pub whole: usize,
 }
 
 impl<E: Element> Problem<E> {
@@ -97,12 +101,13 @@ impl<E: Element> Problem<E> {
             activation: Activation::Identity,
             y: None,
             flip: flips(&c, m, n),
+            whole: m.saturating_mul(n),
         }
     }
 
-    /// The same, being the rows of a larger product that has decided already.
-    pub fn part_of(self, flip: bool) -> Self {
-        Problem { flip, ..self }
+    /// The same, being some rows of a product with `m` of them.
+    pub fn of_rows(self, m: usize) -> Self {
+        Problem { flip: flips(&self.c, m, self.n), whole: m.saturating_mul(self.n), ..self }
     }
 
     /// The same product seen from the other side: `Cᵀ = Bᵀ·Aᵀ`.
@@ -162,7 +167,7 @@ impl<E: Element> Problem<E> {
 
     /// What a kernel has to know of all rows, from column `j` on, in the block of `len` values of k from `pc` on.
     #[inline(always)]
-    pub fn columns(&self, (pc, len): (usize, usize), j: usize) -> Tiles<E> {
+    pub fn columns(&self, (pc, len): (usize, usize), j: usize) -> Tiles<'_, E> {
         let c = self.c.at(0, j);
         Tiles {
             c: c.ptr,
@@ -184,6 +189,21 @@ impl<E: Element> Problem<E> {
     #[inline(always)]
     pub fn activates(&self) -> bool {
         self.activation != Activation::Identity || self.y.is_some()
+    }
+
+    /// Whether C is written past the caches, in which nobody would find it later: it is only written, once and in whole
+    /// cache lines, and the sums are too short to hide that it is read before.
+    #[inline(always)]
+    pub fn goes_past<V: Vector<E>>(&self, tile: Tile, thresholds: &Thresholds) -> bool {
+        V::HINTS
+            && self.whole.saturating_mul(E::BYTES) >= thresholds.past_bytes
+            && self.k <= SHORT
+            && !matches!(self.start, Start::Old)
+            && (self.is_relu() || !self.activates())
+            && self.c.col == 1
+            && tile.nr() * E::BYTES >= LINE
+            && (self.m == 1 || self.c.row.wrapping_mul(E::BYTES).is_multiple_of(LINE))
+            && self.c.ptr.addr().is_multiple_of(LINE)
     }
 
     /// K = 0: every element of C is its initial value, or +0.

@@ -36,7 +36,7 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     // What is worth several threads is cut first.
     let alone = team.threads <= 1;
     // SAFETY: the contract is the same.
-    if alone && unsafe { without_scratch(v, oriented, blocking) } {
+    if alone && unsafe { without_scratch(v, oriented, blocking, None) } {
         return Ok(());
     }
     if alone && direct::fits::<V, E>(oriented, blocking) {
@@ -45,7 +45,7 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
             need => scratch.get::<E>(need)?,
         };
         // SAFETY: the contract is the same.
-        unsafe { direct::run(v, oriented, room) };
+        unsafe { direct::run(v, oriented, blocking, room, None) };
         return Ok(());
     }
     let planned = Planned::new(v, *oriented, blocking);
@@ -55,7 +55,7 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     // needs no more (see `gemm`).
     unsafe {
         if alone {
-            planned.run(room);
+            planned.run(room, None);
         } else {
             let parts = Parts::new(*oriented, team.threads);
             let operands = Shared((parts, room));
@@ -98,6 +98,6 @@ impl<E: Element> Parts<E> {
             p = p.rows(part.rows.0, part.rows.1).cols(part.cols.0, part.cols.1);
         }
         // SAFETY: a part of the output that no other thread writes, and scratch memory of this thread's own.
-        unsafe { gemm(v, &p, blocking, scratch) };
+        unsafe { gemm(v, &p, blocking, scratch, None) };
     }
 }

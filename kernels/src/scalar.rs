@@ -17,9 +17,10 @@ use trine_core::{Activation, Element, K_BLOCK, Lanes};
 
 use crate::elementwise::{activate, activate_inline};
 use crate::isa::portable::Portable;
-use crate::microkernel::{Initial, Table, Tiles, Variants};
+use crate::microkernel::{Table, Variants};
 use crate::pack::Source;
 use crate::problem::{Problem, Target};
+use crate::tiles::{Initial, Tiles};
 
 /// Rows and columns of a microtile.
 pub const SIDE: usize = 4;

@@ -21,10 +21,11 @@ use trine_core::{Element, K_BLOCK};
 
 use crate::elementwise::activate;
 use crate::isa::Kernels;
-use crate::microkernel::{Initial, Tiles, end};
+use crate::microkernel::end;
 use crate::plan::{Blocking, Packing};
 use crate::problem::Problem;
 use crate::scratch::Line;
+use crate::tiles::{Initial, Tiles};
 use crate::vector::Vector;
 
 /// Rows of B that are read together: as many streams.
@@ -215,7 +216,7 @@ unsafe fn finish<V: Vector<E>, E: Element, const MR: usize, const TAIL: bool>(
     // SAFETY: a vector of C and of the sums of each row.
     unsafe {
         let acc = from_fn(|i| [v.load_at(sums.wrapping_add(i * const { stride::<E, MR>() } + j))]);
-        end::<V, E, MR, 1, TAIL>(v, &t, acc, v.tail(t.last.max(1)));
+        end::<V, E, MR, 1, TAIL, false>(v, &t, acc, v.tail(t.last.max(1)));
     }
 }
 

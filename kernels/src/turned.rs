@@ -21,10 +21,11 @@ use trine_core::{Element, K_BLOCK};
 
 use crate::elementwise::activate;
 use crate::isa::{Isa, Kernels};
-use crate::microkernel::{Tiles, end};
+use crate::microkernel::end;
 use crate::pack::{self, MOST_LANES, Source};
 use crate::plan::{Blocking, LINE, Packing};
 use crate::problem::Problem;
+use crate::tiles::Tiles;
 use crate::vector::Vector;
 
 /// Bytes between rows that share a set of L1.
@@ -191,7 +192,7 @@ unsafe fn groups<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, co
         len = V::LANES.min(t.len - k);
     }
     // SAFETY: the columns of C.
-    unsafe { end::<V, E, MR, NRV, TAIL>(v, t, acc, v.tail(t.last)) };
+    unsafe { end::<V, E, MR, NRV, TAIL, false>(v, t, acc, v.tail(t.last)) };
 }
 
 /// `len` values of k from `k` on, at most LANES, and the columns of group G.

@@ -20,6 +20,9 @@ pub trait Vector<E: Element>: Lanes<E> + Send + Sync + 'static {
     /// `LANES` elements can be written at `p`.
     unsafe fn store_at(self, p: *mut E, v: Self::V);
 
+    /// Whether the unit takes hints about the caches that pay: what is read next, and what goes past them.
+    const HINTS: bool = false;
+
     /// The same without a place in the caches, where the unit can. Other threads see it after [`settle`](Self::settle).
     ///
     /// # Safety
@@ -140,6 +143,9 @@ pub trait Extra<E: Element>: Simd {
     /// See [`Vector::prefetch`].
     #[inline(always)]
     fn prefetch(self, _: *const E) {}
+
+    /// See [`Vector::HINTS`].
+    const HINTS: bool = false;
 
     /// See [`Vector::store_past`].
     ///
@@ -265,6 +271,7 @@ macro_rules! pulp_lanes {
 
         impl<S: Extra<$e> + Send + Sync + 'static> Vector<$e> for Pulp<S> {
             type Tail = MemMask<S::$m>;
+            const HINTS: bool = <S as Extra<$e>>::HINTS;
 
             #[inline(always)]
             fn tail(self, n: usize) -> Self::Tail {

@@ -97,6 +97,8 @@ macro_rules! x86_same {
             unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
         }
 
+        const HINTS: bool = true;
+
         #[inline(always)]
         unsafe fn store_past(self, p: *mut $e, v: Self::$v) {
             // SAFETY: the token proves the ISA; the caller says that a whole vector can be written at `p`, which

@@ -21,10 +21,10 @@
 use core::arch::asm;
 use core::mem::offset_of;
 
-use crate::microkernel::Initial;
 use crate::pack::Source;
 use crate::problem::{Problem, Target};
 use crate::scalar::{Ending, Part, SIDE, Sums, end};
+use crate::tiles::Initial;
 
 /// What the sums begin with.
 static ZEROS: Sums<f32> = [[0.0; SIDE]; SIDE];
