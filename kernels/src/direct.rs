@@ -96,7 +96,7 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(
     debug_assert!(by_rows || p.product().a == Order::Columns);
     let relu = p.is_relu();
     let activates = !relu && p.activates();
-    let past = p.goes_past::<V>(tile, &blocking.thresholds);
+    let past = p.goes_past::<V>(&blocking.thresholds);
     // Tiles of rows as equal as can be; small numbers divide faster.
     let (m, count) = (p.m as u32, p.m.div_ceil(tile.mr) as u32);
     let (each, longer) = if count == 1 { (p.m, 0) } else { ((m / count) as usize, (m % count) as usize) };

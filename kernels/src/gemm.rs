@@ -60,6 +60,10 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
     const fn tables_agree() {
         let (kernels, few) = (V::TABLE.kernels, plan::Tile::few(V::ISA, E::BYTES));
         assert!(kernels.len() == few.nrv);
+        assert!(
+            !V::HINTS || Self::TILE.nr() * E::BYTES >= plan::LINE,
+            "what goes past the caches is whole lines"
+        );
         let mut i = 0;
         while i < kernels.len() {
             assert!(kernels[i].len() == if i < Self::TILE.nrv { Self::TILE.mr } else { few.mr });
@@ -73,7 +77,7 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
         const { Self::tables_agree() };
         let product = p.product();
         let loops = Loops::new(product, V::ISA, *blocking, E::BYTES);
-        let past = p.goes_past::<V>(loops.tile, &blocking.thresholds);
+        let past = p.goes_past::<V>(&blocking.thresholds);
         Planned { v, p, order: product.a, loops, past, regions: loops.regions(product, V::ISA, E::BYTES) }
     }
 

@@ -76,6 +76,7 @@ unsafe fn tile<
     );
 }
 
+/// LARGE: it may fetch what is upcoming, and write past the caches.
 #[inline(always)]
 unsafe fn body<
     V: Vector<E>,
@@ -222,7 +223,7 @@ unsafe fn sum<
     }
 }
 
-/// `C = initial + alpha·acc`, and perhaps ReLU.
+/// `C = initial + alpha·acc`, and perhaps ReLU. LARGE: perhaps past the caches.
 ///
 /// # Safety
 /// MR rows of NRV vectors of C can be written, the last vector partial with `TAIL`, and as much of the initial value read.

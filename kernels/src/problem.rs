@@ -3,7 +3,7 @@
 use trine_core::{Activation, Element, Write};
 
 use crate::pack::{Source, offset};
-use crate::plan::{LINE, Order, Product, SHORT, Tile};
+use crate::plan::{LINE, Order, Product, SHORT};
 use crate::tiles::{Initial, Tiles};
 use crate::tuning::Thresholds;
 use crate::vector::Vector;
@@ -194,14 +194,13 @@ impl<E: Element> Problem<E> {
     /// Whether C is written past the caches, in which nobody would find it later: it is only written, once and in whole
     /// cache lines, and the sums are too short to hide that it is read before.
     #[inline(always)]
-    pub fn goes_past<V: Vector<E>>(&self, tile: Tile, thresholds: &Thresholds) -> bool {
+    pub fn goes_past<V: Vector<E>>(&self, thresholds: &Thresholds) -> bool {
         V::HINTS
             && self.whole.saturating_mul(E::BYTES) >= thresholds.past_bytes
             && self.k <= SHORT
             && !matches!(self.start, Start::Old)
             && (self.is_relu() || !self.activates())
             && self.c.col == 1
-            && tile.nr() * E::BYTES >= LINE
             && (self.m == 1 || self.c.row.wrapping_mul(E::BYTES).is_multiple_of(LINE))
             && self.c.ptr.addr().is_multiple_of(LINE)
     }

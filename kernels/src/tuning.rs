@@ -23,7 +23,8 @@ pub struct Thresholds {
     pub copy_a_bytes: usize,
     /// … and there are more strips of columns.
     pub copy_a_strips: usize,
-    /// B by rows is copied if the part of it in one block of k has more bytes than this …
+    /// B by rows is copied if the part of it in one block of k has more bytes than this (and what a block of the batch
+    /// reads of a matrix is not fetched ahead) …
     pub copy_b_bytes: usize,
     /// … and there are at least so many microtiles of rows.
     pub copy_b_tiles: usize,
@@ -34,8 +35,9 @@ pub struct Thresholds {
     pub fetch_a_bytes: usize,
     /// Sums of one product go row after row of the output if that has more bytes than this …
     pub outer_bytes: usize,
-    /// … and of up to four, past the caches, if it is only written and has at least so many. A W of more is read in few
-    /// streams where it is turned.
+    /// … and of up to four, past the caches, if it is only written and has at least so many. Other outputs of so many go
+    /// past the caches, too, if their sums are short. A backward pass on so many fetches the next block of the batch. A W
+    /// of more is read in few streams where it is turned.
     pub past_bytes: usize,
     /// Multiply-adds up to which a product is computed where its operands lie, without a plan …
     pub small: usize,

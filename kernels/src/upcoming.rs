@@ -85,7 +85,7 @@ impl<E: Element> Upcoming<E> {
         self.lines > 0
     }
 
-    /// The lines of one turn, at the end of a piece perhaps one or two that are behind it.
+    /// The lines of one turn, at the end of a piece perhaps some that are behind it.
     #[inline(always)]
     pub fn fetch(&mut self, prefetch: impl Fn(*const E)) {
         for _ in 0..self.each {

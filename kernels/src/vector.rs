@@ -20,7 +20,8 @@ pub trait Vector<E: Element>: Lanes<E> + Send + Sync + 'static {
     /// `LANES` elements can be written at `p`.
     unsafe fn store_at(self, p: *mut E, v: Self::V);
 
-    /// Whether the unit takes hints about the caches that pay: what is read next, and what goes past them.
+    /// Whether the unit takes hints about the caches that pay: what is read next, and what goes past them. A strip of
+    /// such a unit has whole cache lines.
     const HINTS: bool = false;
 
     /// The same without a place in the caches, where the unit can. Other threads see it after [`settle`](Self::settle).
