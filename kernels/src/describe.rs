@@ -4,6 +4,7 @@ use core::fmt;
 
 use trine_core::{Element, K_BLOCK, Shape};
 
+use crate::chunks;
 use crate::executor::useful_threads;
 use crate::isa::Isa;
 use crate::narrow;
@@ -137,7 +138,12 @@ impl fmt::Display for Plan {
                 writeln!(f, "    vectors along its {} rows, turned when the sums are complete", p.m)?;
                 continue;
             }
-            if matches!(p.b, Order::Rows) && stream::pays(shape, loops.tile.lanes, self.bytes, &self.blocking)
+            if matches!(p.b, Order::Columns) && chunks::pays(shape, self.isa, self.bytes, &self.blocking) {
+                writeln!(f, "    right operand turned into L1, a chunk at a time for all rows")?;
+                continue;
+            }
+            if matches!(p.b, Order::Rows)
+                && stream::pays(shape, p.b_row, self.isa, self.bytes, &self.blocking)
             {
                 writeln!(f, "    rows of the right operand read from end to end, sums wait in L1")?;
                 continue;

@@ -17,6 +17,7 @@
 
 use trine_core::{Element, K_BLOCK};
 
+use crate::chunks;
 use crate::direct;
 use crate::elementwise::activate;
 use crate::isa::Kernels;
@@ -150,7 +151,8 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     }
 }
 
-/// Computes a product of an extreme shape, in its best orientation, if it is one: these need no scratch memory.
+/// Computes a product of an extreme shape, in its best orientation, if it is one: these need no scratch memory. What a
+/// unit does not have is not compiled for it.
 ///
 /// # Safety
 /// As for [`gemm`], and C has elements.
@@ -165,9 +167,11 @@ pub unsafe fn without_scratch<V: Kernels<E>, E: Element>(
     unsafe {
         if outer::fits::<V, E>(p, blocking) {
             outer::run(v, p, blocking);
-        } else if turned::fits::<V, E>(p, blocking) {
+        } else if const { turned::most_rows(V::ISA) > 0 } && turned::fits::<V, E>(p, blocking) {
             turned::run(v, p, blocking);
-        } else if narrow::fits::<V, E>(p, blocking) {
+        } else if const { chunks::is_for(V::ISA) } && chunks::fits::<V, E>(p, blocking) {
+            chunks::run(v, p);
+        } else if const { narrow::is_for(V::ISA) } && narrow::fits::<V, E>(p, blocking) {
             narrow::run(v, p, blocking, ahead);
         } else if stream::fits::<V, E>(p, blocking) {
             stream::run(v, p);

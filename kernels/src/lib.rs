@@ -35,6 +35,7 @@ extern crate std;
 mod backward;
 #[cfg(feature = "std")]
 mod caches;
+mod chunks;
 #[cfg(feature = "gemm")]
 mod composed;
 #[cfg(target_arch = "x86_64")]
@@ -67,6 +68,7 @@ mod scalar;
 mod scratch;
 mod stream;
 mod sums;
+mod sweep;
 mod threads;
 mod tiles;
 mod tuning;

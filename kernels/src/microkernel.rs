@@ -149,7 +149,7 @@ fn begin<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
 
 /// Adds `len` products to each accumulator. LARGE: and fetches on the way what is upcoming.
 #[inline(always)]
-unsafe fn sum<
+pub unsafe fn sum<
     V: Vector<E>,
     E: Element,
     const MR: usize,

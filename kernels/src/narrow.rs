@@ -30,14 +30,16 @@ const WIDE: usize = 12;
 /// A place for LANES rows of WIDE vectors of sums.
 type Room<V, E> = MaybeUninit<[[<V as Lanes<E>>::V; WIDE]; MOST_LANES]>;
 
+/// Whether a unit has kernels for this.
+pub const fn is_for(isa: Isa) -> bool {
+    matches!(isa, Isa::Avx512)
+}
+
 /// Whether an m×n output of sums over k is computed like this, `a` being the order of A: where whole vectors of the
 /// other side do less than vectors of which a quarter is empty, and the result is worth turning.
 pub const fn pays((m, n, k): (usize, usize, usize), a: Order, isa: Isa, lanes: usize) -> bool {
     // Elsewhere a part of a vector is not stored as fast as the whole.
-    if !matches!(isa, Isa::Avx512)
-        || m < lanes
-        || m.div_ceil(lanes).saturating_mul(lanes) > m.saturating_add(m / 4)
-    {
+    if !is_for(isa) || m < lanes || m.div_ceil(lanes).saturating_mul(lanes) > m.saturating_add(m / 4) {
         return false;
     }
     let (quarter_empty, elements) = (n <= lanes / 4 * 3, m.saturating_mul(k));
@@ -51,10 +53,10 @@ pub const fn pays((m, n, k): (usize, usize, usize), a: Order, isa: Isa, lanes: u
     }
 }
 
-/// Whether this is for a problem in its best orientation.
+/// Whether this is for a problem in its best orientation, on a unit that has kernels for it.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
-    V::ISA == Isa::Avx512 && p.n <= V::LANES && pays_apart(p, V::LANES, blocking)
+    p.n <= V::LANES && pays_apart(p, V::LANES, blocking)
 }
 
 /// Apart from what other products do.

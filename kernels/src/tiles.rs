@@ -2,7 +2,7 @@
 
 use trine_core::Element;
 
-use crate::pack::Source;
+use crate::pack::{Source, offset};
 use crate::upcoming::Ahead;
 
 /// What a sum begins with, after the first block of k (see `trine_core::linear`).
@@ -16,6 +16,19 @@ pub enum Initial<E> {
     Columns(*const E),
     /// One value for each column, neighbours in memory where C's columns are not: only with one lane.
     Spread(*const E),
+}
+
+impl<E: Element> Initial<E> {
+    /// That of the part which begins `i` rows and `j` columns later, where columns are neighbours.
+    #[inline(always)]
+    pub fn at(self, i: usize, j: usize) -> Self {
+        match self {
+            Initial::Nothing => Initial::Nothing,
+            Initial::Rows(p, row) => Initial::Rows(p.wrapping_add(offset((i, row), (j, 1))), row),
+            Initial::Columns(p) => Initial::Columns(p.wrapping_add(i)),
+            Initial::Spread(p) => Initial::Spread(p.wrapping_add(j)),
+        }
+    }
 }
 
 /// Rows of microtiles: `C[MR×N] = initial + alpha·A[MR×len]·B[len×N]`, strip after strip, row after row.

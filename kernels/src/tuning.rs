@@ -28,8 +28,8 @@ pub struct Thresholds {
     pub copy_b_bytes: usize,
     /// … and there are at least so many microtiles of rows.
     pub copy_b_tiles: usize,
-    /// One or two rows read B from end to end if it has more bytes than this; with fewer it does not matter, either,
-    /// whether rows of B compete for places in the caches.
+    /// Few rows read B from end to end, or turn one by columns chunk by chunk, if it has more bytes than this; with
+    /// fewer it does not matter, either, whether rows of B compete for places in the caches.
     pub stream_bytes: usize,
     /// A by rows is fetched before it is needed if the part of it in one block of k has more bytes than this.
     pub fetch_a_bytes: usize,

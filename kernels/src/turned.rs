@@ -183,16 +183,50 @@ unsafe fn groups<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, co
         // Not a loop: the sums of each have registers of their own.
         // SAFETY: so many values of k, and the columns of the caller.
         unsafe {
-            block::<V, E, MR, NRV, 0, TAIL>(v, t, (k, len), &mut acc, room);
+            line::<V, E, MR, NRV, 0, TAIL>(v, t, (k, len), &mut acc, room);
             if NRV > 1 {
-                block::<V, E, MR, NRV, 1, TAIL>(v, t, (k, len), &mut acc, room);
+                line::<V, E, MR, NRV, 1, TAIL>(v, t, (k, len), &mut acc, room);
             }
         }
         k += len;
-        len = V::LANES.min(t.len - k);
+        len = (LINE / E::BYTES).min(t.len - k);
     }
     // SAFETY: the columns of C.
     unsafe { end::<V, E, MR, NRV, TAIL, false>(v, t, acc, v.tail(t.last)) };
+}
+
+/// `len` values of k from `k` on, at most those of a cache line, and the columns of group G: where lines compete for
+/// places, the second half of one would be gone after the other group's turn.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+unsafe fn line<
+    V: Vector<E>,
+    E: Element,
+    const MR: usize,
+    const NRV: usize,
+    const G: usize,
+    const TAIL: bool,
+>(
+    v: V,
+    t: &Tiles<E>,
+    (mut k, len): (usize, usize),
+    acc: &mut [[V::V; NRV]; MR],
+    room: *mut E,
+) {
+    let end = k + len;
+    // SAFETY: the contract is the same.
+    unsafe {
+        if const { V::LANES * E::BYTES == LINE } {
+            return block::<V, E, MR, NRV, G, TAIL>(v, t, (k, len), acc, room);
+        }
+        while k < end {
+            let len = V::LANES.min(end - k);
+            block::<V, E, MR, NRV, G, TAIL>(v, t, (k, len), acc, room);
+            k += len;
+        }
+    }
 }
 
 /// `len` values of k from `k` on, at most LANES, and the columns of group G.
@@ -239,13 +273,13 @@ unsafe fn block<
     }
 }
 
-/// How many values of k come first: LANES, or where rows of W compete for places, those up to the first cache line
+/// How many values of k come first: those of a cache line, or where rows of W compete for places, those up to the first cache line
 /// that is read whole. The rest of one that is read in part would be gone before it is needed.
 #[inline(always)]
 fn head<V: Vector<E>, E: Element>(t: &Tiles<E>) -> usize {
-    let before = t.b.addr().wrapping_neg() % LINE / E::BYTES % V::LANES;
+    let before = t.b.addr().wrapping_neg() % LINE / E::BYTES;
     let crowded = t.b_col.wrapping_mul(E::BYTES).is_multiple_of(CROWDED);
-    let head = if crowded && before > 0 { before } else { V::LANES };
+    let head = if crowded && before > 0 { before } else { LINE / E::BYTES };
     head.min(t.len)
 }
 

@@ -80,8 +80,9 @@ fn few_rows_of_more_columns_than_there_is_room_for() {
     hold_on(cases, EXACT);
 }
 
-/// Up to a dozen rows times a W whose columns are contiguous, which is turned in registers, and one row more: sums
-/// shorter than a vector, of whole vectors and a rest, of several blocks; a few columns, and groups of them.
+/// Up to a dozen rows times a W whose columns are contiguous, which is turned in registers or into L1, and one row more:
+/// sums shorter than a vector, of whole vectors and a rest, of several chunks and blocks; a few columns, and groups of
+/// them.
 #[test]
 fn few_rows_times_columns() {
     let sums = [1, 5, 16, 37, K_BLOCK, 2 * K_BLOCK + 33];
@@ -268,6 +269,31 @@ fn rows_that_compete_for_places() {
         padded.places[Role::W as usize].pad = 3;
         [sum, relu, silu, params, padded]
     });
+    hold_on(cases, EXACT);
+}
+
+/// Several rows times rows of W a page apart, and of any W where nothing is copied: as many as share L1, and one more;
+/// with every rest of four values of k and of the columns that stay in registers, in several runs of columns.
+#[test]
+fn several_rows_times_rows_that_compete_for_places() {
+    let sums = [5, 38, 130, K_BLOCK + 7];
+    let cases =
+        [3, 4, 7, 12, 16, 17].into_iter().flat_map(|rows| sums.map(|k| (rows, k))).flat_map(|(rows, k)| {
+            let far = [1024, 1024 - 3, 1024 - 9, 512].map(|cols| (cols, 1024 - cols, Blocks::Chosen));
+            let any =
+                [(64, 0, Blocks::TinyDirect), (75, 1, Blocks::TinyDirect), (401, 0, Blocks::TinyDirect)];
+            far.into_iter().chain(any).map(move |(cols, pad, blocks)| {
+                let [sum, relu, silu] = calls(rows, k, cols);
+                let some = match (rows + cols) % 3 {
+                    0 => ordered(sum, &[(Role::X, Order::Columns)]),
+                    1 => relu,
+                    _ => silu,
+                };
+                let mut case = Case { blocks, memory: Memory::GuardBehind, ..some };
+                case.places[Role::W as usize].pad = pad;
+                case
+            })
+        });
     hold_on(cases, EXACT);
 }
 
