@@ -22,7 +22,7 @@ use crate::elementwise::activate;
 use crate::isa::{Isa, Kernels};
 use crate::microkernel::sum;
 use crate::pack::{self, Source};
-use crate::plan::{Blocking, LINE, Packing, Pieces};
+use crate::plan::{Blocking, LINE, Pieces};
 use crate::problem::Problem;
 use crate::scratch::Line;
 use crate::sweep::finish;
@@ -48,13 +48,8 @@ pub const fn is_for(isa: Isa) -> bool {
 
 /// Whether an output of m×n sums over k is computed like this, if it is not by `turned`.
 pub const fn pays((m, n, k): (usize, usize, usize), isa: Isa, bytes: usize, blocking: &Blocking) -> bool {
-    let some = is_for(isa) && m >= 1 && m <= MOST_ROWS && n > 0 && k > 0;
-    some && match blocking.packing {
-        Packing::Always => false,
-        Packing::Never => true,
-        // What is smaller is turned once, for all rows.
-        Packing::Auto => n.saturating_mul(k).saturating_mul(bytes) > blocking.thresholds.stream_bytes,
-    }
+    // What is smaller is turned once, for all rows.
+    is_for(isa) && m >= 1 && m <= MOST_ROWS && n > 0 && k > 0 && blocking.is_large(n, k, bytes)
 }
 
 /// Whether this is for a problem in its best orientation.
@@ -189,7 +184,7 @@ unsafe fn add<V: Vector<E>, E: Element, const MR: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Caches;
+    use crate::plan::{Caches, Packing};
 
     #[test]
     fn pays_for_a_dozen_rows_and_a_b_beyond_l1() {

@@ -28,6 +28,7 @@ use crate::pack::{self, Source};
 use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, SHORT, Strips};
 use crate::problem::{Problem, Start, Target};
 use crate::stream;
+use crate::sweep;
 use crate::tiles::Tiles;
 use crate::turned;
 use crate::upcoming::Ahead;
@@ -169,10 +170,26 @@ pub unsafe fn without_scratch<V: Kernels<E>, E: Element>(
             outer::run(v, p, blocking);
         } else if const { turned::most_rows(V::ISA) > 0 } && turned::fits::<V, E>(p, blocking) {
             turned::run(v, p, blocking);
-        } else if const { chunks::is_for(V::ISA) } && chunks::fits::<V, E>(p, blocking) {
-            chunks::run(v, p);
         } else if const { narrow::is_for(V::ISA) } && narrow::fits::<V, E>(p, blocking) {
             narrow::run(v, p, blocking, ahead);
+        } else {
+            let few = p.m <= sweep::MOST_ROWS && p.k > 0 && blocking.is_large(p.n, p.k, E::BYTES);
+            return few && few_rows(v, p, blocking);
+        }
+    }
+    true
+}
+
+/// The same for few rows and a large B, apart from what other products do.
+///
+/// # Safety
+/// As for [`without_scratch`].
+#[inline(never)]
+unsafe fn few_rows<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) -> bool {
+    // SAFETY: the contract is the same.
+    unsafe {
+        if const { chunks::is_for(V::ISA) } && chunks::fits::<V, E>(p, blocking) {
+            chunks::run(v, p);
         } else if stream::fits::<V, E>(p, blocking) {
             stream::run(v, p);
         } else {

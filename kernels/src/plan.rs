@@ -76,6 +76,18 @@ impl Blocking {
     }
 }
 
+impl Blocking {
+    /// Whether a k×n B is so large that few rows have ways of their own to go through it.
+    #[inline(always)]
+    pub(crate) const fn is_large(&self, n: usize, k: usize, bytes: usize) -> bool {
+        match self.packing {
+            Packing::Always => false,
+            Packing::Never => true,
+            Packing::Auto => n.saturating_mul(k).saturating_mul(bytes) > self.thresholds.stream_bytes,
+        }
+    }
+}
+
 /// The largest register tile of an ISA for one element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {

@@ -61,15 +61,9 @@ pub const fn pays(
 ) -> bool {
     let lanes = Tile::of(isa, bytes).lanes;
     let wide = lanes > 1 && m >= 1 && m <= most_rows(isa) && k > 0 && n >= 2 * UNROLL * lanes;
-    wide && match blocking.packing {
-        Packing::Always => false,
-        Packing::Never => true,
-        Packing::Auto => {
-            let crowded = b_row.wrapping_mul(bytes).is_multiple_of(WAY);
-            n.saturating_mul(k).saturating_mul(bytes) > blocking.thresholds.stream_bytes
-                && (m <= FEW || crowded)
-        }
-    }
+    let crowded = b_row.wrapping_mul(bytes).is_multiple_of(WAY);
+    let pays = m <= FEW || crowded || matches!(blocking.packing, Packing::Never);
+    wide && pays && blocking.is_large(n, k, bytes)
 }
 
 /// Whether this is for a problem in its best orientation.

@@ -221,6 +221,10 @@ unsafe fn line<
         if const { V::LANES * E::BYTES == LINE } {
             return block::<V, E, MR, NRV, G, TAIL>(v, t, (k, len), acc, room);
         }
+        if const { 2 * V::LANES * E::BYTES == LINE } && len == 2 * V::LANES {
+            block::<V, E, MR, NRV, G, TAIL>(v, t, (k, V::LANES), acc, room);
+            return block::<V, E, MR, NRV, G, TAIL>(v, t, (k + V::LANES, V::LANES), acc, room);
+        }
         while k < end {
             let len = V::LANES.min(end - k);
             block::<V, E, MR, NRV, G, TAIL>(v, t, (k, len), acc, room);
