@@ -22,11 +22,12 @@ use crate::elementwise::activate;
 use crate::isa::{Isa, Kernels};
 use crate::microkernel::sum;
 use crate::pack::{self, Source};
-use crate::plan::{Blocking, LINE, Pieces};
+use crate::plan::{Blocking, LINE, Pieces, Tile};
 use crate::problem::Problem;
 use crate::scratch::Line;
 use crate::sweep::finish;
 use crate::tiles::Tiles;
+use crate::turned;
 use crate::vector::Vector;
 
 /// Values of k in a chunk: a quarter of a small L1.
@@ -36,7 +37,7 @@ const CHUNK: usize = 128;
 const NRV: usize = 2;
 
 /// The most rows: their part of A stays in L1 beside the chunk. Not measured but with AVX2.
-const MOST_ROWS: usize = 12;
+pub const MOST_ROWS: usize = 12;
 
 /// The most rows of a tile.
 const MR: usize = 6;
@@ -46,10 +47,11 @@ pub const fn is_for(isa: Isa) -> bool {
     matches!(isa, Isa::Avx2)
 }
 
-/// Whether an output of m×n sums over k is computed like this, if it is not by `turned`.
+/// Whether an output of m×n sums over k is computed like this.
 pub const fn pays((m, n, k): (usize, usize, usize), isa: Isa, bytes: usize, blocking: &Blocking) -> bool {
-    // What is smaller is turned once, for all rows.
-    is_for(isa) && m >= 1 && m <= MOST_ROWS && n > 0 && k > 0 && blocking.is_large(n, k, bytes)
+    let several = is_for(isa) && m > turned::most_rows(isa) && m <= MOST_ROWS;
+    // What is smaller is turned once, for all rows; half a strip would waste the other half of each multiply-add.
+    several && n > Tile::of(isa, bytes).lanes && k > 0 && blocking.is_large(n, k, bytes)
 }
 
 /// Whether this is for a problem in its best orientation.
@@ -88,8 +90,10 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
                 let cols = width.min(p.n - j);
                 for pc in (0..p.k).step_by(K_BLOCK) {
                     let len = K_BLOCK.min(p.k - pc);
+                    // More of these columns, or the first of the next strip.
+                    let next = if pc + len < p.k { p.b.at(pc + len, j) } else { p.b.at(0, j + width) };
                     // SAFETY: some columns of B and of C, and room for their sums.
-                    unsafe { strip(v, &p.columns((pc, len), j), (p.m, cols), &near) };
+                    unsafe { strip(v, &p.columns((pc, len), j), (p.m, cols), next, &near) };
                 }
             }
             if !p.is_relu() && p.activates() {
@@ -100,14 +104,20 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
     );
 }
 
-/// `C = initial + alpha·A·B` for the columns of a strip.
+/// `C = initial + alpha·A·B` for the columns of a strip. What comes after them begins at `next`.
 ///
 /// # Safety
 /// The operands can be accessed like that, columns of B and rows of A and of C are contiguous; C overlaps no other,
-/// except that it may be the initial matrix. A row of a chunk and of sums is a cache line, of the latter there are as
-/// many as rows.
+/// except that it may be the initial matrix. There is room for CHUNK cache lines of a chunk, and for one of sums for each
+/// row; the first strip has more than one vector of columns, and no later one more values of k.
 #[inline(always)]
-unsafe fn strip<V: Vector<E>, E: Element>(v: V, t: &Tiles<E>, (rows, cols): (usize, usize), near: &Near<E>) {
+unsafe fn strip<V: Vector<E>, E: Element>(
+    v: V,
+    t: &Tiles<E>,
+    (rows, cols): (usize, usize),
+    next: Source<E>,
+    near: &Near<E>,
+) {
     let width = NRV * V::LANES;
     // SAFETY: some values of k, some rows; what is fetched need not be there.
     unsafe {
@@ -115,18 +125,15 @@ unsafe fn strip<V: Vector<E>, E: Element>(v: V, t: &Tiles<E>, (rows, cols): (usi
             let len = CHUNK.min(t.len - from);
             let b = t.b.wrapping_add(from);
             pack::strip(v, Source { ptr: b, row: 1, col: t.b_col }, len, cols, near.chunk, width);
-            // The next of these columns, or the first of the next strip.
-            let next =
-                if from + len < t.len { b.wrapping_add(len) } else { t.b.wrapping_add(width * t.b_col) };
-            let mut fetch = Some(Source { ptr: next, row: 1, col: t.b_col });
+            let mut fetch =
+                Some(if from + len < t.len { Source { ptr: b.wrapping_add(len), ..next } } else { next });
             for (i, mr) in Pieces::new(rows, MR).iter() {
                 let a = Source { ptr: t.a.wrapping_add(i * t.a_row + from), row: t.a_row, col: 1 };
                 let chunk = Source { ptr: near.chunk.cast_const(), row: width, col: 1 };
                 let tile = Tiles { c: near.sums.wrapping_add(i * width), ..Tiles::new(a, chunk, len) };
                 let (first, fetch) = (from == 0, fetch.take());
+                // Four rows and more, in tiles as equal as can be.
                 match mr {
-                    1 => add::<V, E, 1>(v, tile, first, fetch),
-                    2 => add::<V, E, 2>(v, tile, first, fetch),
                     3 => add::<V, E, 3>(v, tile, first, fetch),
                     4 => add::<V, E, 4>(v, tile, first, fetch),
                     5 => add::<V, E, 5>(v, tile, first, fetch),
@@ -195,6 +202,8 @@ mod tests {
         assert!(!on(Isa::Avx2, 4, 100, Packing::Auto) && !on(Isa::Avx2, 13, 101, Packing::Auto));
         assert!(!on(Isa::Avx512, 4, 101, Packing::Auto) && !on(Isa::Portable, 4, 101, Packing::Never));
         assert!(!on(Isa::Avx2, 4, 101, Packing::Always) && on(Isa::Avx2, 4, 1, Packing::Never));
-        assert!(!on(Isa::Avx2, 4, 0, Packing::Never) && !on(Isa::Avx2, 0, 101, Packing::Never));
+        assert!(!on(Isa::Avx2, 4, 0, Packing::Never) && !on(Isa::Avx2, 3, 101, Packing::Never));
+        // A strip that is half empty.
+        assert!(!pays((4, 8, 1000), Isa::Avx2, 4, &blocking) && pays((4, 9, 1000), Isa::Avx2, 4, &blocking));
     }
 }

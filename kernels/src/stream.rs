@@ -1,5 +1,5 @@
 //! Few rows times a B whose rows are contiguous, and larger than twice L1: the forward pass of one sample or two, ∇W of
-//! one output or two; with AVX2 of more, where the rows of B compete for places in L1.
+//! one output or two; with AVX2 of more, where the rows of B compete for places in L1 (or nothing may be copied).
 //!
 //! ```text
 //!     for each run of columns                   as many as have their sums in L1

@@ -1,4 +1,5 @@
-//! Products that are added to sums which wait in L1: what `stream` and `chunks` do with rows of B, and the end of both.
+//! Products that are added to sums which wait in L1: what `stream` does with rows of B, and the end of that and of
+//! `chunks`.
 
 use core::array::from_fn;
 

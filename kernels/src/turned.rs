@@ -277,8 +277,8 @@ unsafe fn block<
     }
 }
 
-/// How many values of k come first: those of a cache line, or where rows of W compete for places, those up to the first cache line
-/// that is read whole. The rest of one that is read in part would be gone before it is needed.
+/// How many values of k come first: those of a cache line, or where rows of W compete for places, those up to the first
+/// line that is read whole. The rest of one that is read in part would be gone before it is needed.
 #[inline(always)]
 fn head<V: Vector<E>, E: Element>(t: &Tiles<E>) -> usize {
     let before = t.b.addr().wrapping_neg() % LINE / E::BYTES;

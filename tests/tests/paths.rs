@@ -400,6 +400,14 @@ fn strides_that_no_element_uses_may_be_anything() {
             engine.matmul(out, row, w, Write::REPLACE).expect("fits");
             assert!(y.iter().all(|&y| y == k as f32), "{isa}");
         }
+        // A single column of W that is large, of outputs with rows and columns apart.
+        let (x, w) = (vec![1.0f32; 5 * 20_000], vec![1.0f32; 20_000]);
+        let mut y = vec![f32::NAN; 9];
+        let x = MatRef::row_major(&x, 5, 20_000).expect("x");
+        let column = MatRef::with_strides(&w, 20_000, 1, 1, FAR).expect("one column");
+        let out = MatMut::with_strides(&mut y, 5, 1, 2, 1).expect("apart");
+        engine.matmul(out, x, column, Write::REPLACE).expect("fits");
+        assert!(y.iter().step_by(2).all(|&y| y == 20_000.0), "{isa}");
         // ∇b of a batch of more than one block, and of no columns at all.
         let empty = MatRef::with_strides(&[] as &[f32], K_BLOCK + 9, 0, FAR, FAR).expect("empty");
         let x = vec![1.0f32; K_BLOCK + 9];

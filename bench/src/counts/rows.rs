@@ -31,7 +31,7 @@ const LONG: usize = 512;
 type Way = (&'static str, Op, (usize, usize, usize), &'static str);
 
 /// What makes the plan go each way on the assumed caches, with f32 or f64 elements, and how its words say so.
-const WAYS: [Way; 17] = [
+const WAYS: [Way; 18] = [
     ("small", Op::Forward, (16, 64, 10), "read where it is"),
     ("edges", Op::Forward, (37, 53, 41), "read where it is"),
     ("edges, W turned", Op::GradInput, (37, 53, 41), "transposed"),
@@ -47,7 +47,8 @@ const WAYS: [Way; 17] = [
     ("two blocks of the sum", Op::Forward, (24, 700, 72), "read where it is"),
     ("W in its own order", Op::Forward, (2, 600, 300), "from end to end"),
     ("W in its own order, one row", Op::Forward, (1, 600, 300), "from end to end"),
-    ("few rows, W turned", Op::GradInput, (4, 256, 256), "transposed"),
+    ("few rows, W in its own order", Op::Forward, (4, 40, 1024), "from end to end"),
+    ("few rows, W turned", Op::GradInput, (4, 256, 256), "turned into L1"),
     ("fewer rows, W turned on the way", Op::GradInput, (2, 256, 256), "turned in registers"),
 ];
 
