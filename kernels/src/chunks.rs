@@ -57,11 +57,7 @@ pub const fn pays((m, n, k): (usize, usize, usize), isa: Isa, bytes: usize, bloc
 /// Whether this is for a problem in its best orientation.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
-    p.b.row == 1
-        && p.b.col != 1
-        && p.a.col == 1
-        && p.c.col == 1
-        && pays((p.m, p.n, p.k), V::ISA, E::BYTES, blocking)
+    p.is_times_columns() && pays((p.m, p.n, p.k), V::ISA, E::BYTES, blocking)
 }
 
 /// A chunk, and the sums of a strip.

@@ -179,6 +179,12 @@ impl<E: Element> Problem<E> {
         }
     }
 
+    /// Whether columns of B are contiguous, and rows of A and C.
+    #[inline(always)]
+    pub fn is_times_columns(&self) -> bool {
+        self.b.row == 1 && self.b.col != 1 && self.a.col == 1 && self.c.col == 1
+    }
+
     /// Whether a kernel can apply the activation itself: ReLU, in place.
     #[inline(always)]
     pub fn is_relu(&self) -> bool {

@@ -45,14 +45,7 @@ pub const fn most_rows(isa: Isa) -> usize {
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
     let most = const { most_rows(V::ISA) };
-    most > 0
-        && p.m <= most
-        && p.b.row == 1
-        && p.b.col != 1
-        && p.k > 0
-        && p.a.col == 1
-        && p.c.col == 1
-        && blocking.packing != Packing::Always
+    most > 0 && p.m <= most && p.is_times_columns() && p.k > 0 && blocking.packing != Packing::Always
 }
 
 /// Calls `f(arguments…)` for so many rows: their number is its last parameter but one, the last that of the groups of
