@@ -173,7 +173,8 @@ pub unsafe fn without_scratch<V: Kernels<E>, E: Element>(
         } else if const { narrow::is_for(V::ISA) } && narrow::fits::<V, E>(p, blocking) {
             narrow::run(v, p, blocking, ahead);
         } else {
-            let few = p.m <= const { plan::at_least(chunks::MOST_ROWS, sweep::MOST_ROWS) }
+            let few = const { V::LANES > 1 }
+                && p.m <= const { plan::at_least(chunks::MOST_ROWS, sweep::MOST_ROWS) }
                 && p.k > 0
                 && blocking.is_large(p.n, p.k, E::BYTES);
             return few && few_rows(v, p, blocking);

@@ -36,6 +36,10 @@ use crate::vector::Vector;
 /// Rows of a tile from which it can fetch A: an A with fewer is not large.
 const FETCHES: usize = 4;
 
+/// Rows of a tile from which it can do what only large operands need. Many rows are cut into tiles as equal as can be,
+/// of at least two thirds of the rows of the largest, and each kernel of this kind takes twice the time to compile.
+const TALL: usize = 5;
+
 /// Values of k in one turn of the loop.
 pub const UNROLL: usize = 4;
 
@@ -67,7 +71,7 @@ unsafe fn tile<
         // SAFETY: the contract is the same.
         || unsafe {
             // A loop of its own: in the other, what this one keeps would push out what it needs.
-            if V::HINTS && !COPY && (t.ahead.is_some() || t.past) {
+            if V::HINTS && !COPY && !TAIL && MR >= TALL && (t.ahead.is_some() || t.past) {
                 body::<V, E, MR, NRV, TAIL, BY_ROWS, COPY, true>(v, t);
             } else {
                 body::<V, E, MR, NRV, TAIL, BY_ROWS, COPY, false>(v, t);
