@@ -36,8 +36,8 @@ use crate::vector::Vector;
 /// Rows of a tile from which it can fetch A: an A with fewer is not large.
 const FETCHES: usize = 4;
 
-/// Rows of a tile from which it can do what only large operands need. Many rows are cut into tiles as equal as can be,
-/// of at least two thirds of the rows of the largest, and each kernel of this kind takes twice the time to compile.
+/// Rows of a tile from which it can do what only large operands need: from 20 rows on, which are cut into tiles as equal
+/// as can be, no tile has fewer where the largest has six or eight. Each kernel of this kind takes twice the time to compile.
 const TALL: usize = 5;
 
 /// Values of k in one turn of the loop.

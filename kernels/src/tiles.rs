@@ -63,7 +63,7 @@ pub struct Tiles<'u, E> {
     pub initial: Initial<E>,
     /// Whether ReLU is applied to the result.
     pub relu: bool,
-    /// Whether C is written past the caches. Its rows are aligned then.
+    /// Whether C is written past the caches, by kernels that can. Its rows are aligned then.
     pub past: bool,
     /// How far ahead of a tile C is fetched into the first level, if it is.
     pub fetch: Option<usize>,
