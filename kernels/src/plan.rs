@@ -395,9 +395,15 @@ const FETCHED: usize = 64;
 /// cost in L1 and TLB.
 const fn b_pays(p: Product, tile: Tile, when: Thresholds, bytes: usize) -> bool {
     let (tiles, size) = (p.m.div_ceil(tile.mr), p.n.saturating_mul(at_most(p.k, K_BLOCK) * bytes));
-    tiles >= when.copy_b_tiles && size > when.copy_b_bytes
+    // Each tile would read again from L3 what L2 does not hold.
+    let beyond = tile.lanes * bytes == MEASURED && size / 2 > when.copy_b_bytes;
+    let fewest = if beyond { when.copy_b_tiles / 3 } else { when.copy_b_tiles };
+    tiles >= fewest && size > when.copy_b_bytes
         || tiles >= CROWDED_TILES && size > when.stream_bytes && is_crowded(p, when, bytes)
 }
+
+/// Bytes of AVX2's vectors, with which that has been measured.
+const MEASURED: usize = 32;
 
 /// From so many tiles of rows on, rows of B that compete for places are worth a copy.
 const CROWDED_TILES: usize = 6;
@@ -494,6 +500,26 @@ mod tests {
             // Half as far apart: only what does not stay in L2.
             assert_eq!((access(6, 1000, 3072), access(6, 200, 3072)), (copied, Access::Direct));
         }
+    }
+
+    #[test]
+    fn a_b_that_l2_does_not_hold_is_copied_for_fewer_rows_with_avx2() {
+        let caches = Caches { l2: 512 << 10, ..Caches::DEFAULT };
+        let access = |isa, rows, n| {
+            let p = Product { m: rows, n, k: 512, a: Order::Rows, b: Order::Rows, b_row: n };
+            Loops::new(p, isa, Blocking::for_caches(caches, isa, 4), 4).b
+        };
+        // Sixteen tiles of six rows, and 300 columns of 512: 600 KiB.
+        assert_eq!(
+            (access(Isa::Avx2, 91, 300), access(Isa::Avx2, 90, 300)),
+            (Access::Copied, Access::Direct)
+        );
+        // L2 holds it.
+        assert_eq!(
+            (access(Isa::Avx2, 282, 250), access(Isa::Avx2, 283, 250)),
+            (Access::Direct, Access::Copied)
+        );
+        assert_eq!(access(Isa::Avx512, 200, 300), Access::Direct);
     }
 
     /// Every column once, in strips as wide as can be, and only the very last one partial.

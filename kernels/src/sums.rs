@@ -11,9 +11,17 @@ use trine_core::{Element, K_BLOCK, Write};
 
 use crate::isa::Kernels;
 use crate::pack::Source;
+use crate::plan::LINE;
 
 /// Vectors of columns whose sums are in registers: enough to hide the latency of an addition.
 pub const WIDE: usize = 8;
+
+/// Bytes of a block that may be in L1: a small one.
+const NEAR: usize = 32 << 10;
+
+/// Rows that are fetched before they are added: where rows are longer than what is added at a time, a processor does
+/// not find out by itself where the next part is. Not measured but with AVX2.
+const ROWS_AHEAD: usize = 16;
 
 /// `db = alpha·Σ dz` or `db += alpha·Σ dz`.
 ///
@@ -29,6 +37,7 @@ pub unsafe fn column_sums<V: Kernels<E>, E: Element>(
     v.vectorize(
         #[inline(always)]
         || {
+            let far = rows.min(K_BLOCK).saturating_mul(m).saturating_mul(E::BYTES) > NEAR;
             let lanes = if dz.col == 1 { V::LANES } else { 1 };
             for k in (0..rows.max(1)).step_by(K_BLOCK) {
                 let block = (dz.at(k, 0), K_BLOCK.min(rows - k));
@@ -38,20 +47,24 @@ pub unsafe fn column_sums<V: Kernels<E>, E: Element>(
                 unsafe {
                     // With one lane registers are fewer, and flash counts.
                     while const { V::LANES > 1 } && j + WIDE * lanes <= m {
-                        columns::<V, E, WIDE>(v, block, j, lanes, db, write);
+                        if const { V::HINTS && V::LANES * E::BYTES < LINE } && far {
+                            columns::<V, E, WIDE, true>(v, block, j, lanes, db, write);
+                        } else {
+                            columns::<V, E, WIDE, false>(v, block, j, lanes, db, write);
+                        }
                         j += WIDE * lanes;
                     }
                     // One after the other each would wait for the latency of its own additions.
                     while j + 4 * lanes <= m {
-                        columns::<V, E, 4>(v, block, j, lanes, db, write);
+                        columns::<V, E, 4, false>(v, block, j, lanes, db, write);
                         j += 4 * lanes;
                     }
                     if const { V::LANES > 1 } && j + 2 * lanes <= m {
-                        columns::<V, E, 2>(v, block, j, lanes, db, write);
+                        columns::<V, E, 2, false>(v, block, j, lanes, db, write);
                         j += 2 * lanes;
                     }
                     while j < m {
-                        columns::<V, E, 1>(v, block, j, lanes.min(m - j), db, write);
+                        columns::<V, E, 1, false>(v, block, j, lanes.min(m - j), db, write);
                         j += lanes;
                     }
                 }
@@ -61,9 +74,9 @@ pub unsafe fn column_sums<V: Kernels<E>, E: Element>(
 }
 
 /// The sums of `N` times `lanes` columns over one block of rows, and its end: `out = alpha·p` or
-/// `F(alpha, p, out)`.
+/// `F(alpha, p, out)`. FETCH: and rows are fetched.
 #[inline(always)]
-unsafe fn columns<V: Kernels<E>, E: Element, const N: usize>(
+unsafe fn columns<V: Kernels<E>, E: Element, const N: usize, const FETCH: bool>(
     v: V,
     (dz, rows): (Source<E>, usize),
     j: usize,
@@ -79,6 +92,9 @@ unsafe fn columns<V: Kernels<E>, E: Element, const N: usize>(
         for k in 0..rows {
             for (i, sum) in sums.iter_mut().enumerate() {
                 let p = dz.at(k, j + i * lanes).ptr;
+                if FETCH && (i * lanes * E::BYTES).is_multiple_of(LINE) {
+                    v.prefetch(p.wrapping_add(ROWS_AHEAD.wrapping_mul(dz.row)));
+                }
                 *sum = v.add(if lanes == V::LANES { v.load_at(p) } else { v.load_tail(p, tail) }, *sum);
             }
         }

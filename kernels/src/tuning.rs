@@ -26,7 +26,7 @@ pub struct Thresholds {
     /// B by rows is copied if the part of it in one block of k has more bytes than this (and what a block of the batch
     /// reads of a matrix is not fetched ahead) …
     pub copy_b_bytes: usize,
-    /// … and there are at least so many microtiles of rows.
+    /// … and there are at least so many microtiles of rows; a third of that with AVX2, if B has more than twice the bytes.
     pub copy_b_tiles: usize,
     /// Few rows read B from end to end, or turn one by columns chunk by chunk, if it has more bytes than this; with
     /// fewer it does not matter, either, whether rows of B compete for places in the caches.
