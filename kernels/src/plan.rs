@@ -509,16 +509,11 @@ mod tests {
             let p = Product { m: rows, n, k: 512, a: Order::Rows, b: Order::Rows, b_row: n };
             Loops::new(p, isa, Blocking::for_caches(caches, isa, 4), 4).b
         };
+        let copied = Access::new(false, true);
         // Sixteen tiles of six rows, and 300 columns of 512: 600 KiB.
-        assert_eq!(
-            (access(Isa::Avx2, 91, 300), access(Isa::Avx2, 90, 300)),
-            (Access::Copied, Access::Direct)
-        );
+        assert_eq!((access(Isa::Avx2, 91, 300), access(Isa::Avx2, 90, 300)), (copied, Access::Direct));
         // L2 holds it.
-        assert_eq!(
-            (access(Isa::Avx2, 282, 250), access(Isa::Avx2, 283, 250)),
-            (Access::Direct, Access::Copied)
-        );
+        assert_eq!((access(Isa::Avx2, 282, 250), access(Isa::Avx2, 283, 250)), (Access::Direct, copied));
         assert_eq!(access(Isa::Avx512, 200, 300), Access::Direct);
     }
 
