@@ -26,6 +26,7 @@ use crate::pack::Source;
 use crate::plan::{Blocking, Order, line};
 use crate::problem::{Problem, Target};
 use crate::product::Parts;
+use crate::runs;
 use crate::scratch::Scratch;
 use crate::sums::{self, column_sums};
 use crate::threads::{Cuts, Part, Shared, fork, fork_in_order};
@@ -73,6 +74,24 @@ impl<E> Sweep<E> {
     }
 }
 
+impl<E: Element> Sweep<E> {
+    /// ∇W of some rows of the batch as a problem.
+    #[inline(always)]
+    fn sums(
+        &self,
+        (r, rows): (usize, usize),
+        dz: Source<E>,
+        dw: Target<E>,
+        write: Write<E>,
+        in_runs: Option<usize>,
+    ) -> Problem<E> {
+        let Shape { d, m, .. } = self.shape;
+        let mut p = Problem::new((d, m, rows), self.x.at(r, 0).t(), dz, dw, write);
+        p.in_runs = in_runs;
+        p
+    }
+}
+
 /// Computes what is asked for.
 ///
 /// # Errors
@@ -93,7 +112,7 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     }
     let rooms = Rooms::new(v, s, blocking, team.threads);
     let room = scratch.get::<E>(rooms.total())?;
-    let run = Run { v, s, blocking, rooms, room };
+    let run = Run { v, s, blocking, rooms: &rooms, room };
     // SAFETY: the contract is the same, and the scratch memory is as `rooms` says.
     unsafe {
         if !cfg!(feature = "threads") || rooms.threads <= 1 {
@@ -131,6 +150,8 @@ pub const fn by_blocks(Shape { n, d, m }: Shape, bytes: usize, threads: usize) -
 struct Rooms {
     threads: usize,
     by_blocks: bool,
+    /// Whether ∇W goes through runs of the batch.
+    in_runs: bool,
     /// Rows of the batch at a time.
     rows: usize,
     /// Elements for ∇Z.
@@ -153,7 +174,10 @@ impl Rooms {
         let rows = n.min(if by_blocks { K_BLOCK } else { threads.saturating_mul(K_BLOCK) });
         let dz = if s.activation == Activation::Identity { 0 } else { line(rows.saturating_mul(m)) };
         let sums = if by_blocks { line(d.saturating_mul(m).saturating_add(m)) } else { 0 };
-        let mut rooms = Rooms { threads, by_blocks, rows, dz, sums, each: 0 };
+        let in_runs = const { runs::is_for(V::ISA) }
+            && s.dw.is_some()
+            && runs::pays((d, m), n, V::ISA, E::BYTES, blocking);
+        let mut rooms = Rooms { threads, by_blocks, in_runs, rows, dz, sums, each: 0 };
         rooms.each = rooms.products(v, s, blocking);
         rooms
     }
@@ -171,7 +195,7 @@ impl Rooms {
         }
         if let Some(dw) = &s.dw {
             let dw = if self.by_blocks { Target { row: m, col: 1, ..*dw } } else { *dw };
-            let p = Problem::new((d, m, self.rows), s.x.t(), dz, dw, s.params_write);
+            let p = s.sums((0, self.rows), dz, dw, s.params_write, self.in_runs.then_some(0));
             most = most.max(gemm_need(v, &p, blocking));
         }
         most
@@ -193,7 +217,7 @@ struct Run<'r, V, E> {
     v: V,
     s: &'r Sweep<E>,
     blocking: &'r Blocking,
-    rooms: Rooms,
+    rooms: &'r Rooms,
     room: *mut E,
 }
 
@@ -238,7 +262,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         let Shape { n, d, m } = s.shape;
         let scratch = (products, rooms.each);
         let mut dz = s.dy.at(r, 0);
-        let upcoming = Upcoming::block::<V>(s, next, blocking).map(Cell::new);
+        let upcoming = Upcoming::block::<V>(s, next, rooms.in_runs, blocking).map(Cell::new);
         let ahead = upcoming.as_ref();
         // SAFETY: rows of the batch that no other thread works on, outputs and scratch memory of this thread's own.
         unsafe {
@@ -253,7 +277,8 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
                 gemm(v, &p.of_rows(n), blocking, scratch, ahead);
             }
             if let Some(dw) = dw {
-                let p = Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, dw, write);
+                let p =
+                    s.sums((r, rows), dz, dw, write, rooms.in_runs.then_some(next.saturating_sub(r + rows)));
                 spread::<V, E>(ahead, (d, m, rows), Order::Columns, 1);
                 gemm(v, &p, blocking, scratch, ahead);
             }
@@ -301,7 +326,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             Parts::new(p.of_rows(n).oriented(), team.threads)
         });
         let dw = s.dw.map(|dw| {
-            let p = Problem::new((d, m, rows), s.x.at(r, 0).t(), dz, dw, write);
+            let p = s.sums((r, rows), dz, dw, write, rooms.in_runs.then_some(0));
             Parts::new(p.oriented(), team.threads)
         });
         let dx_parts = dx.map_or(0, |dx| dx.number);

@@ -10,6 +10,7 @@ use crate::isa::Isa;
 use crate::narrow;
 use crate::outer;
 use crate::plan::{Access, Blocking, Loops, Order, Packing, Product, Tile};
+use crate::runs;
 use crate::scratch::{Op, elements};
 use crate::stream;
 use crate::turned;
@@ -53,6 +54,12 @@ impl Plan {
 
     fn tile(&self) -> Tile {
         Tile::of(self.isa, self.bytes)
+    }
+
+    /// Whether ∇W does.
+    fn goes_in_runs(&self) -> bool {
+        let Shape { n, d, m } = self.shape;
+        runs::are_tall(d, self.tile()) && runs::pays((d, m), n, self.isa, self.bytes, &self.blocking)
     }
 
     /// Name, formula and shape of each product.
@@ -146,6 +153,11 @@ impl fmt::Display for Plan {
                 && stream::pays(shape, p.b_row, self.isa, self.bytes, &self.blocking)
             {
                 writeln!(f, "    rows of the right operand read from end to end, sums wait in L1")?;
+                continue;
+            }
+            if p.a == Order::Columns && self.goes_in_runs() {
+                let len = runs::run_length((p.m, p.n), loops.tile, self.bytes);
+                writeln!(f, "    runs of {len} rows of the batch, sums wait from one to the next in L2")?;
                 continue;
             }
             writeln!(

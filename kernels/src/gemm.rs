@@ -27,6 +27,7 @@ use crate::outer;
 use crate::pack::{self, Source};
 use crate::plan::{self, Access, Blocking, Loops, Order, Pieces, SHORT, Strips};
 use crate::problem::{Problem, Start, Target};
+use crate::runs;
 use crate::stream;
 use crate::sweep;
 use crate::tiles::Tiles;
@@ -140,7 +141,11 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
         if without_scratch(v, oriented, blocking, ahead) {
             return;
         }
-        if direct::fits::<V, E>(oriented, blocking) {
+        if const { runs::is_for(V::ISA) } && runs::fits(oriented, Planned::<V, E>::TILE) {
+            let need = runs::scratch((oriented.m, oriented.n), Planned::<V, E>::TILE);
+            debug_assert!(need <= len, "a part needs {need} of {len}");
+            runs::product(v, oriented, scratch, ahead);
+        } else if direct::fits::<V, E>(oriented, blocking) {
             let need = direct::scratch::<V, E>(oriented);
             debug_assert!(need <= len, "a part needs {need} of {len}");
             direct::run(v, oriented, blocking, scratch, ahead);
@@ -213,13 +218,17 @@ pub fn gemm_need<V: Kernels<E>, E: Element>(v: V, problem: &Problem<E>, blocking
     }
     let mut other = None;
     let p = problem.orient(&mut other);
-    if turned::fits::<V, E>(p, blocking) {
+    let need = if turned::fits::<V, E>(p, blocking) {
         0
     } else if direct::is_small::<V, E>(p, blocking) {
         direct::scratch::<V, E>(p)
     } else {
         planned(v, p, blocking)
+    };
+    if const { runs::is_for(V::ISA) } && p.in_runs.is_some() {
+        return need.max(runs::scratch((p.m, p.n), Planned::<V, E>::TILE));
     }
+    need
 }
 
 /// One run of the loops.

@@ -64,6 +64,7 @@ mod problem;
 mod product;
 pub mod raw;
 mod registry;
+mod runs;
 mod scalar;
 mod scratch;
 mod stream;

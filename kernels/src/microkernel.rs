@@ -37,8 +37,9 @@ use crate::vector::Vector;
 const FETCHES: usize = 4;
 
 /// Rows of a tile from which it can do what only large operands need: from 20 rows on, which are cut into tiles as equal
-/// as can be, no tile has fewer where the largest has six or eight. Each kernel of this kind takes twice the time to compile.
-const TALL: usize = 5;
+/// as can be, no tile has fewer where the largest has six or eight. Each kernel of this kind takes twice the time to compile:
+/// those with a partial vector and those that copy are of it only where sums go through runs.
+pub const TALL: usize = 5;
 
 /// Values of k in one turn of the loop.
 pub const UNROLL: usize = 4;
@@ -53,7 +54,8 @@ pub type Microkernel<V, E> = unsafe fn(V, &Tiles<E>);
 /// With M = `rows`·MR and N the columns of all strips, `last` counted in the last vector of each: A can be
 /// read as M×`len`, B as `len`×N, the initial matrix as M×N, M or N values; C can be written as M×N and overlaps
 /// neither A nor B. C may be the initial matrix. With a copy `rows` is 1. What is copied has its place, which
-/// overlaps nothing else: `len` whole rows of each strip of B.
+/// overlaps nothing else: `len` whole rows of each strip of B. So have sums that wait: as many whole vectors as there are
+/// in all tiles.
 unsafe fn tile<
     V: Vector<E>,
     E: Element,
@@ -71,7 +73,8 @@ unsafe fn tile<
         // SAFETY: the contract is the same.
         || unsafe {
             // A loop of its own: in the other, what this one keeps would push out what it needs.
-            if V::HINTS && !COPY && !TAIL && MR >= TALL && (t.ahead.is_some() || t.past) {
+            let large = MR >= TALL && (V::RUNS && !BY_ROWS || V::HINTS && !COPY && !TAIL);
+            if large && (t.ahead.is_some() || t.past) {
                 body::<V, E, MR, NRV, TAIL, BY_ROWS, COPY, true>(v, t);
             } else {
                 body::<V, E, MR, NRV, TAIL, BY_ROWS, COPY, false>(v, t);
@@ -80,7 +83,7 @@ unsafe fn tile<
     );
 }
 
-/// LARGE: it may fetch what is upcoming, and write past the caches.
+/// LARGE: it may fetch what is upcoming, write past the caches, and let sums wait.
 #[inline(always)]
 unsafe fn body<
     V: Vector<E>,
@@ -106,6 +109,8 @@ unsafe fn body<
         t.a_row = 1;
     }
     let width = NRV * V::LANES;
+    let waits = LARGE && V::RUNS && !BY_ROWS;
+    let mut sums = t.sums;
     let mut upcoming = if LARGE { t.ahead.map(Cell::get) } else { None };
     for _ in 0..t.rows {
         let mut s = t;
@@ -113,11 +118,20 @@ unsafe fn body<
             // SAFETY: a microtile of those that the caller speaks of: MR rows, one strip of B, its columns of C.
             unsafe {
                 let mut acc = begin::<V, E, MR, NRV>(v, &s);
+                let place = |i, j| sums.wrapping_add((i * NRV + j) * V::LANES);
+                if waits && t.resumes {
+                    each::<MR, NRV>(|i, j| acc[i][j] = v.load_at(place(i, j)));
+                }
                 sum::<V, E, MR, NRV, TAIL, BY_ROWS, COPY, LARGE>(v, &s, upcoming.as_mut(), &mut acc, tail);
-                end::<V, E, MR, NRV, TAIL, LARGE>(v, &s, acc, tail);
+                if waits && t.stays {
+                    each::<MR, NRV>(|i, j| v.store_at(place(i, j), acc[i][j]));
+                } else {
+                    end::<V, E, MR, NRV, TAIL, LARGE>(v, &s, acc, tail);
+                }
             }
             s.fetch_a = None;
             s.b = s.b.wrapping_add(t.b_strip);
+            sums = sums.wrapping_add(MR * width);
             s.copy_b = s.copy_b.wrapping_add(width * t.len);
             s.c = s.c.wrapping_add(width * t.c_col);
             s.initial = match s.initial {

@@ -12,7 +12,7 @@ use core::ops::Range;
 
 use trine_core::Element;
 
-use crate::plan::{LINE, Order, Pieces};
+use crate::plan::{Order, Pieces};
 use crate::vector::Vector;
 
 /// How many values of k are packed at a time.
@@ -228,9 +228,8 @@ pub unsafe fn columns<V: Vector<E>, E: Element>(v: V, a: Source<E>, tiles: Piece
                     let whole = mr - mr % V::LANES;
                     let tail = v.tail(if whole < mr { mr - whole } else { V::LANES });
                     for _ in from..len.min(from + CHUNK) {
-                        // The next values of k: a processor does not find out by itself where columns go on. Not measured
-                        // but with AVX2.
-                        if const { V::HINTS && V::LANES * E::BYTES < LINE } {
+                        // The next values of k: a processor does not find out by itself where columns go on.
+                        if V::RUNS {
                             v.prefetch(column.wrapping_add(CHUNK.wrapping_mul(a.col)));
                         }
                         // SAFETY: mr elements of A; what is written beyond them is overwritten by the next column, or

@@ -77,6 +77,9 @@ pub struct Problem<E> {
     pub flip: bool,
     /// Elements of the whole product's C, of which this may be a part.
     pub whole: usize,
+    /// Whether its sums go through [`runs`](crate::runs) of a batch, decided once as well; and how many values of k lie
+    /// between these and those that come next.
+    pub in_runs: Option<usize>,
 }
 
 impl<E: Element> Problem<E> {
@@ -102,6 +105,7 @@ impl<E: Element> Problem<E> {
             y: None,
             flip: flips(&c, m, n),
             whole: m.saturating_mul(n),
+            in_runs: None,
         }
     }
 

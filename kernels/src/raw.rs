@@ -55,6 +55,7 @@ impl Engine<'_> {
             c,
             flip: flips(&c, shape.n, shape.m),
             whole: shape.n.saturating_mul(shape.m),
+            in_runs: None,
         };
         // SAFETY: the contract is the same.
         unsafe { self.execute(Work::Product(&problem)) }

@@ -6,7 +6,8 @@ use trine_core::{Element, Error, Shape};
 
 use crate::backward::by_blocks;
 use crate::isa::Isa;
-use crate::plan::{Blocking, Caches, at_least, at_most, gemm_scratch, line};
+use crate::plan::{Blocking, Caches, Tile, at_least, at_most, gemm_scratch, line};
+use crate::runs;
 
 /// The unit of scratch memory: one cache line.
 #[derive(Clone, Copy, Debug)]
@@ -57,10 +58,10 @@ pub(crate) const fn elements(
     let each = match op {
         Op::Forward => gemm_scratch(n, m, d, isa, blocking, bytes),
         Op::GradInput => gemm_scratch(n, d, m, isa, blocking, bytes),
-        Op::GradParams => gemm_scratch(d, m, wave, isa, blocking, bytes),
+        Op::GradParams => sums_scratch((d, m), n, wave, isa, blocking, bytes),
         Op::Backward | Op::Step => {
             let dx = gemm_scratch(wave, d, m, isa, blocking, bytes);
-            at_least(dx, gemm_scratch(d, m, wave, isa, blocking, bytes))
+            at_least(dx, sums_scratch((d, m), n, wave, isa, blocking, bytes))
         }
     };
     let dz = if matches!(op, Op::Backward | Op::Step) { line(wave.saturating_mul(m)) } else { 0 };
@@ -69,6 +70,24 @@ pub(crate) const fn elements(
         return threads.saturating_mul(each.saturating_add(dz).saturating_add(sums));
     }
     threads.saturating_mul(each).saturating_add(dz)
+}
+
+/// Elements of scratch memory for a d×m ∇W of a batch of `n` rows, of which `wave` at a time.
+const fn sums_scratch(
+    (d, m): (usize, usize),
+    n: usize,
+    wave: usize,
+    isa: Isa,
+    blocking: Blocking,
+    bytes: usize,
+) -> usize {
+    let need = gemm_scratch(d, m, wave, isa, blocking, bytes);
+    if !runs::pays((d, m), n, isa, bytes, &blocking) {
+        return need;
+    }
+    let tile = Tile::of(isa, bytes);
+    // The other way round if ∇W lies so.
+    at_least(need, at_least(runs::scratch((d, m), tile), runs::scratch((m, d), tile)))
 }
 
 pub(crate) const fn lines(elements: usize, bytes: usize) -> usize {

@@ -47,7 +47,7 @@ pub unsafe fn column_sums<V: Kernels<E>, E: Element>(
                 unsafe {
                     // With one lane registers are fewer, and flash counts.
                     while const { V::LANES > 1 } && j + WIDE * lanes <= m {
-                        if const { V::HINTS && V::LANES * E::BYTES < LINE } && far {
+                        if V::RUNS && far {
                             columns::<V, E, WIDE, true>(v, block, j, lanes, db, write);
                         } else {
                             columns::<V, E, WIDE, false>(v, block, j, lanes, db, write);

@@ -65,6 +65,12 @@ pub struct Tiles<'u, E> {
     pub relu: bool,
     /// Whether C is written past the caches, by kernels that can. Its rows are aligned then.
     pub past: bool,
+    /// Where sums wait for further values of k, tile after tile in whole vectors: only in tiles of A by columns that
+    /// fetch, in units with [`RUNS`](crate::vector::Vector::RUNS).
+    pub sums: *mut E,
+    /// Whether they come from there in place of 0, and go there in place of C.
+    pub resumes: bool,
+    pub stays: bool,
     /// How far ahead of a tile C is fetched into the first level, if it is.
     pub fetch: Option<usize>,
     /// How far ahead of a tile A is fetched during its first strip, if its rows are contiguous and it is.
@@ -98,6 +104,9 @@ impl<E: Element> Tiles<'_, E> {
             initial: Initial::Nothing,
             relu: false,
             past: false,
+            sums: core::ptr::null_mut(),
+            resumes: false,
+            stays: false,
             fetch: None,
             fetch_a: None,
             ahead: None,

@@ -22,7 +22,7 @@ use crate::pack::Source;
 use crate::plan::{Blocking, LINE, Order, Tile};
 
 /// A piece of memory: its first line, and how many there are.
-type Piece<E> = (*const E, usize);
+pub type Piece<E> = (*const E, usize);
 
 /// Pieces of memory, of which the lines are fetched one after the other.
 #[derive(Clone, Copy, Debug)]
@@ -39,15 +39,16 @@ pub struct Upcoming<E> {
 pub type Ahead<'u, E> = Option<&'u Cell<Upcoming<E>>>;
 
 impl<E: Element> Upcoming<E> {
-    /// What a block of the batch that begins at row `r` will read, if it comes from memory.
+    /// What a block of the batch that begins at row `r` will read, if it comes from memory: but what goes in runs, which
+    /// are fetched one by one.
     #[inline(always)]
-    pub fn block<V: Kernels<E>>(s: &Sweep<E>, r: usize, blocking: &Blocking) -> Option<Self> {
-        if r < s.shape.n && V::HINTS { Self::from_memory::<V>(s, r, blocking) } else { None }
+    pub fn block<V: Kernels<E>>(s: &Sweep<E>, r: usize, in_runs: bool, blocking: &Blocking) -> Option<Self> {
+        if r < s.shape.n && V::HINTS { Self::from_memory(s, r, in_runs, blocking) } else { None }
     }
 
     /// Apart from what a batch of one block does.
     #[inline(never)]
-    fn from_memory<V: Kernels<E>>(s: &Sweep<E>, r: usize, blocking: &Blocking) -> Option<Self> {
+    fn from_memory(s: &Sweep<E>, r: usize, in_runs: bool, blocking: &Blocking) -> Option<Self> {
         let Sweep { shape: Shape { n, d, m }, x, dy, saved, activation, dx, dw, .. } = *s;
         let (derives, sums) = (activation != Activation::Identity, dw.is_some());
         let accessed = [(true, m), (derives, m), (sums, d), (dx.is_some(), d)];
@@ -58,16 +59,17 @@ impl<E: Element> Upcoming<E> {
         }
         let rows = K_BLOCK.min(n - r);
         let piece = |source: Source<E>, read: bool, cols: usize| {
-            let size = rows.saturating_mul(cols).saturating_mul(E::BYTES);
-            // Of rows apart from each other only some lines are needed, and what is too large would be gone from L2
-            // before it is.
-            let all = source.col == 1 && source.row == cols && size <= blocking.thresholds.copy_b_bytes;
-            if read && all { (source.at(r, 0).ptr, size / LINE) } else { (null(), 0) }
+            // Of rows apart from each other only some lines are needed.
+            let (from, lines) = lines(source.at(r, 0), (rows, cols), 1);
+            // What is too large would be gone from L2 before it is needed.
+            if read && lines <= blocking.thresholds.copy_b_bytes / LINE { (from, lines) } else { (null(), 0) }
         };
-        Some(Self::new([piece(dy, true, m), piece(saved, derives, m), piece(x, sums, d)]))
+        let dy = piece(dy, derives || dx.is_some() || !in_runs, m);
+        Some(Self::new([dy, piece(saved, derives, m), piece(x, sums && !in_runs, d)]))
     }
 
-    fn new([first, second, third]: [Piece<E>; 3]) -> Self {
+    /// These pieces, one after the other.
+    pub fn new([first, second, third]: [Piece<E>; 3]) -> Self {
         let mut all = Upcoming { at: first.0, lines: first.1, each: 0, rest: [second, third] };
         all.go_on();
         all
@@ -77,6 +79,15 @@ impl<E: Element> Upcoming<E> {
     fn over(self, turns: usize) -> Self {
         let lines = self.lines + self.rest[0].1 + self.rest[1].1;
         Upcoming { each: lines.div_ceil(turns.max(1)), ..self }
+    }
+
+    /// What would be fetched of a piece in so many turns, and will not any more.
+    fn take(&mut self, turns: usize) -> Piece<E> {
+        let taken = (self.at, self.lines.min(self.each.saturating_mul(turns)));
+        self.at = self.at.wrapping_add(taken.1 * (LINE / E::BYTES));
+        self.lines -= taken.1;
+        self.go_on();
+        taken
     }
 
     /// Whether something is left.
@@ -121,6 +132,23 @@ pub fn spread<V: Kernels<E>, E: Element>(
     if let Some(upcoming) = ahead {
         upcoming.set(upcoming.get().over(turns::<V, E>(shape, a).saturating_mul(parts)));
     }
+}
+
+/// The share that a product of this shape, with A by columns, has in what is to be fetched.
+pub fn share<V: Kernels<E>, E: Element>(ahead: Ahead<E>, shape: (usize, usize, usize)) -> Piece<E> {
+    ahead.map_or((null(), 0), |ahead| {
+        let mut all = ahead.get();
+        let taken = all.take(turns::<V, E>(shape, Order::Columns));
+        ahead.set(all);
+        taken
+    })
+}
+
+/// The lines of some rows of a matrix, if these are at most `gaps` times as far apart as they are long.
+#[inline(always)]
+pub fn lines<E: Element>(from: Source<E>, (rows, cols): (usize, usize), gaps: usize) -> Piece<E> {
+    let all = from.col == 1 && from.row >= cols && from.row <= gaps * cols;
+    if all { (from.ptr, rows.saturating_mul(from.row).saturating_mul(E::BYTES) / LINE) } else { (null(), 0) }
 }
 
 /// Turns of the kernels' loops in a product of this shape.

@@ -4,6 +4,8 @@
 use pulp::{MemMask, Simd, WithSimd, bytemuck::cast};
 use trine_core::{Element, Lanes, Rounding};
 
+use crate::plan::LINE;
+
 /// A vector unit. A value of it exists only where the CPU has the unit.
 pub trait Vector<E: Element>: Lanes<E> + Send + Sync + 'static {
     /// Selects the first lanes.
@@ -23,6 +25,10 @@ pub trait Vector<E: Element>: Lanes<E> + Send + Sync + 'static {
     /// Whether the unit takes hints about the caches that pay: what is read next, and what goes past them. A strip of
     /// such a unit has whole cache lines.
     const HINTS: bool = false;
+
+    /// Whether operands from beyond the near caches are fetched on the way through columns, and in short runs: with vectors
+    /// of a whole line that has not been tried.
+    const RUNS: bool = Self::HINTS && Self::LANES * E::BYTES < LINE;
 
     /// The same without a place in the caches, where the unit can. Other threads see it after [`settle`](Self::settle).
     ///

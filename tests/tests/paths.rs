@@ -2,11 +2,13 @@
 //! that take it: few rows by a B that is read in its own order, operands copied by the first tiles that read them,
 //! many rows in one call, transposes in registers.
 
-use trine_core::{Activation, K_BLOCK, LinearKernels, MatMut, MatRef, Write};
-use trine_kernels::Engine;
+use trine_core::{
+    Activation, Fused, K_BLOCK, LinearKernels, MatMut, MatRef, Reference, Rounding, Shape, Unfused, Write,
+};
+use trine_kernels::{Engine, Isa, Supported};
 use trine_tests::exact::EXACT;
-use trine_tests::property::{hold_on, isas};
-use trine_tests::{Blocks, Case, Memory, Op, Order, Role, Values};
+use trine_tests::property::{hold_on, isas, rounding};
+use trine_tests::{Blocks, Case, Memory, Op, Order, Role, Values, agree};
 
 /// Operands in these orders.
 fn ordered(mut case: Case, orders: &[(Role, Order)]) -> Case {
@@ -183,6 +185,58 @@ fn blocks_of_the_batch_that_are_fetched() {
         )
     });
     hold_on(cases, EXACT);
+}
+
+/// An engine for which the batch of a case comes from afar and its ∇W is near, with or without fetching the next block:
+/// the reference's bits.
+fn in_runs<E: Supported>(case: &Case) -> Result<(), String> {
+    let Shape { n, d, m } = case.shape;
+    for isa in isas() {
+        let engine = Engine::with_isa(isa).expect("available").with_threads(case.threads);
+        let mut blocking = engine.blocking::<E>();
+        blocking.thresholds.copy_b_bytes = (d * m).max(64 * (d + m)) * E::BYTES;
+        if case.seed.is_multiple_of(2) {
+            blocking.thresholds.past_bytes = 0;
+        }
+        let mut engine = engine.with_blocking(blocking);
+        let plan = engine.plan::<E>(trine_kernels::Op::GradParams, n, d, m).to_string();
+        // Eight rows make two tiles of four.
+        if plan.contains("runs of") != (matches!(isa, Isa::Avx2) && d != 8) {
+            return Err(plan);
+        }
+        let found = case.run::<E, _>(&mut engine);
+        let expected = match rounding::<E, _>(&mut engine) {
+            Rounding::Fused => case.run::<E, _>(&mut Reference(Fused)),
+            Rounding::Unfused => case.run::<E, _>(&mut Reference(Unfused)),
+        };
+        agree(&found, &expected).map_err(|why| format!("{why}\n{plan}"))?;
+    }
+    Ok(())
+}
+
+/// Sums over a batch that wait from run to run: partial vectors, few and many tiles, those that copy, around a block and
+/// several, seen from the other side, by threads whose parts have few rows.
+#[test]
+fn batches_in_runs() {
+    let shapes = [(5, 1), (6, 16), (8, 33), (16, 130), (43, 24), (41, 100), (61, 113), (128, 10)];
+    let cases = shapes.into_iter().flat_map(|(d, m)| {
+        // More than twice what is near.
+        let least = 2 * (d * m).max(64 * (d + m)) / (d + m) + 2;
+        [least, K_BLOCK + 1, 2 * K_BLOCK + 67].into_iter().filter(move |&n| n >= least).flat_map(move |n| {
+            (0..4).map(move |seed| {
+                let op = [Op::Backward, Op::GradParams, Op::Step, Op::GradParams][seed as usize];
+                let params_write = if seed == 1 { Write::ADD.times(-0.5) } else { Write::REPLACE };
+                let case = Case { seed, params_write, threads: 1 + n % 3, ..Case::plain(op, n, d, m) };
+                let activation = if n.is_multiple_of(2) { Activation::Relu } else { Activation::Identity };
+                match op {
+                    Op::Backward | Op::Step => Case { activation, ..case },
+                    _ if seed == 3 => ordered(case, &[(Role::W, Order::Columns)]),
+                    _ => Case { memory: Memory::GuardBehind, values: Values::Wide, ..case },
+                }
+            })
+        })
+    });
+    hold_on(cases, [("f32", in_runs::<f32>), ("f64", in_runs::<f64>)]);
 }
 
 /// Large outputs in aligned rows are written past the caches (`Tiny`: however large they are), whole vectors of them,
