@@ -23,7 +23,7 @@ use crate::executor::{Team, useful_threads};
 use crate::gemm::{gemm, gemm_need};
 use crate::isa::Kernels;
 use crate::pack::Source;
-use crate::plan::{Blocking, Order, line};
+use crate::plan::{Blocking, Order, Tile, line};
 use crate::problem::{Problem, Target};
 use crate::product::Parts;
 use crate::runs;
@@ -75,9 +75,16 @@ impl<E> Sweep<E> {
 }
 
 impl<E: Element> Sweep<E> {
-    /// ∇W of some rows of the batch as a problem.
+    /// How ∇Z lies.
     #[inline(always)]
-    fn sums(
+    fn dz(&self) -> Source<E> {
+        let packed = Source { row: self.shape.m, col: 1, ..self.dy };
+        if self.activation == Activation::Identity { self.dy } else { packed }
+    }
+
+    /// ∇W of some rows of the batch as a problem, in runs or not (see [`Problem::in_runs`]).
+    #[inline(always)]
+    fn dw_problem(
         &self,
         (r, rows): (usize, usize),
         dz: Source<E>,
@@ -145,6 +152,21 @@ pub const fn by_blocks(Shape { n, d, m }: Shape, bytes: usize, threads: usize) -
     d.saturating_mul(m).saturating_mul(bytes) <= OWN_SUMS && n >= places - places / 8
 }
 
+/// ∇W itself, or as it lies where each thread has one.
+#[inline(always)]
+fn own_dw<E>(s: &Sweep<E>, dw: Target<E>, by_blocks: bool) -> Target<E> {
+    if by_blocks { Target { row: s.shape.m, col: 1, ..dw } } else { dw }
+}
+
+/// Whether the operands of ∇W, whose size is right, lie right for runs as well.
+#[inline(never)]
+fn goes_in_runs<V: Kernels<E>, E: Element>(s: &Sweep<E>, by_blocks: bool) -> bool {
+    s.dw.is_some_and(|dw| {
+        let p = s.dw_problem((0, 1), s.dz(), own_dw(s, dw, by_blocks), s.params_write, Some(0));
+        runs::fits(&p.oriented(), const { Tile::of(V::ISA, E::BYTES) })
+    })
+}
+
 /// How a sweep is cut, and its parts of the scratch memory.
 #[derive(Clone, Copy)]
 struct Rooms {
@@ -175,8 +197,8 @@ impl Rooms {
         let dz = if s.activation == Activation::Identity { 0 } else { line(rows.saturating_mul(m)) };
         let sums = if by_blocks { line(d.saturating_mul(m).saturating_add(m)) } else { 0 };
         let in_runs = const { runs::is_for(V::ISA) }
-            && s.dw.is_some()
-            && runs::pays((d, m), n, V::ISA, E::BYTES, blocking);
+            && runs::pays((d, m), n, V::ISA, E::BYTES, blocking)
+            && goes_in_runs::<V, E>(s, by_blocks);
         let mut rooms = Rooms { threads, by_blocks, in_runs, rows, dz, sums, each: 0 };
         rooms.each = rooms.products(v, s, blocking);
         rooms
@@ -187,15 +209,15 @@ impl Rooms {
     #[inline(always)]
     fn products<V: Kernels<E>, E: Element>(self, v: V, s: &Sweep<E>, blocking: &Blocking) -> usize {
         let Shape { n, d, m } = s.shape;
-        let dz = if s.activation == Activation::Identity { s.dy } else { Source { row: m, col: 1, ..s.dy } };
+        let dz = s.dz();
         let mut most = 0;
         if let Some(dx) = &s.dx {
             let p = Problem::new((self.rows, d, m), dz, s.w.t(), *dx, s.dx_write);
             most = gemm_need(v, &p.of_rows(n), blocking);
         }
         if let Some(dw) = &s.dw {
-            let dw = if self.by_blocks { Target { row: m, col: 1, ..*dw } } else { *dw };
-            let p = s.sums((0, self.rows), dz, dw, s.params_write, self.in_runs.then_some(0));
+            let dw = own_dw(s, *dw, self.by_blocks);
+            let p = s.dw_problem((0, self.rows), dz, dw, s.params_write, self.in_runs.then_some(0));
             most = most.max(gemm_need(v, &p, blocking));
         }
         most
@@ -277,8 +299,13 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
                 gemm(v, &p.of_rows(n), blocking, scratch, ahead);
             }
             if let Some(dw) = dw {
-                let p =
-                    s.sums((r, rows), dz, dw, write, rooms.in_runs.then_some(next.saturating_sub(r + rows)));
+                let p = s.dw_problem(
+                    (r, rows),
+                    dz,
+                    dw,
+                    write,
+                    rooms.in_runs.then_some(next.saturating_sub(r + rows)),
+                );
                 spread::<V, E>(ahead, (d, m, rows), Order::Columns, 1);
                 gemm(v, &p, blocking, scratch, ahead);
             }
@@ -326,7 +353,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             Parts::new(p.of_rows(n).oriented(), team.threads)
         });
         let dw = s.dw.map(|dw| {
-            let p = s.sums((r, rows), dz, dw, write, rooms.in_runs.then_some(0));
+            let p = s.dw_problem((r, rows), dz, dw, write, rooms.in_runs.then_some(0));
             Parts::new(p.oriented(), team.threads)
         });
         let dx_parts = dx.map_or(0, |dx| dx.number);

@@ -56,7 +56,7 @@ impl Plan {
         Tile::of(self.isa, self.bytes)
     }
 
-    /// Whether ∇W does.
+    /// Whether ∇W goes in runs of the batch.
     fn goes_in_runs(&self) -> bool {
         let Shape { n, d, m } = self.shape;
         runs::are_tall(d, self.tile()) && runs::pays((d, m), n, self.isa, self.bytes, &self.blocking)
@@ -155,7 +155,7 @@ impl fmt::Display for Plan {
                 writeln!(f, "    rows of the right operand read from end to end, sums wait in L1")?;
                 continue;
             }
-            if p.a == Order::Columns && self.goes_in_runs() {
+            if p.a == Order::Columns && p.n > 1 && self.goes_in_runs() {
                 let len = runs::run_length((p.m, p.n), loops.tile, self.bytes);
                 writeln!(f, "    runs of {len} rows of the batch, sums wait from one to the next in L2")?;
                 continue;

@@ -123,7 +123,8 @@ impl<V: Kernels<E>, E: Element> Planned<V, E> {
 /// # Safety
 /// As for [`Planned::run`], except that C may have no elements, with as much scratch memory as
 /// [`gemm_need`] says of the whole. A part needs no more: of every choice of [`Loops`] and of every length in it,
-/// that for fewer rows, columns or values of k is the same or smaller, and `flip` is the whole's.
+/// that for fewer rows, columns or values of k is the same or smaller, so is what [`runs`] need, whatever k is, and
+/// `flip` is the whole's.
 pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     v: V,
     problem: &Problem<E>,

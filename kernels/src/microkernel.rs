@@ -110,6 +110,7 @@ unsafe fn body<
     }
     let width = NRV * V::LANES;
     let waits = LARGE && V::RUNS && !BY_ROWS;
+    debug_assert!(waits || !(t.resumes || t.stays), "sums that wait are lost");
     let mut sums = t.sums;
     let mut upcoming = if LARGE { t.ahead.map(Cell::get) } else { None };
     for _ in 0..t.rows {
@@ -285,7 +286,7 @@ pub unsafe fn end<
     }
     // SAFETY: the contract is the same.
     unsafe {
-        if LARGE && t.past {
+        if LARGE && !TAIL && t.past {
             store::<V, E, MR, NRV, TAIL, true>(v, t, &acc, tail);
         } else {
             store::<V, E, MR, NRV, TAIL, false>(v, t, &acc, tail);

@@ -77,8 +77,8 @@ pub struct Problem<E> {
     pub flip: bool,
     /// Elements of the whole product's C, of which this may be a part.
     pub whole: usize,
-    /// Whether its sums go through [`runs`](crate::runs) of a batch, decided once as well; and how many values of k lie
-    /// between these and those that come next.
+    /// Whether its sums go through [`runs`](crate::runs) of a batch, decided once as well (but that a part may have tiles
+    /// too low for it), and how many values of k lie between these and those that come next.
     pub in_runs: Option<usize>,
 }
 

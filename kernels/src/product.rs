@@ -85,7 +85,7 @@ impl<E: Element> Parts<E> {
     ///
     /// # Safety
     /// As for [`product`]; nobody else computes this part, and the scratch memory is what
-    /// [`Planned::scratch`] says of the whole.
+    /// [`gemm_need`](crate::gemm::gemm_need) says of the whole.
     pub unsafe fn run<V: Kernels<E>>(self, v: V, i: usize, blocking: &Blocking, scratch: (*mut E, usize)) {
         let mut p = self.whole;
         // Without threads nothing of this is compiled.

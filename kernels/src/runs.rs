@@ -41,8 +41,8 @@ pub const fn is_for(isa: Isa) -> bool {
     matches!(isa, Isa::Avx2)
 }
 
-/// Whether an m×n ∇W of a batch is computed like this: it and a run fit into half of L2, and the batch does not fit
-/// into all of it.
+/// Whether an m×n ∇W of a batch is computed like this: it fits into half of L2, so does a run, and the batch does not
+/// fit into all of it.
 pub const fn pays((m, n): (usize, usize), batch: usize, isa: Isa, bytes: usize, blocking: &Blocking) -> bool {
     let near = blocking.thresholds.copy_b_bytes;
     let sides = m.saturating_add(n).saturating_mul(bytes);
@@ -69,7 +69,7 @@ pub const fn run_length((m, n): (usize, usize), tile: Tile, bytes: usize) -> usi
         return SHORTEST;
     }
     let mut len = LONGEST;
-    while len > SHORTEST && len * (m + n) * bytes > RUN {
+    while len > SHORTEST && len.saturating_mul(m + n).saturating_mul(bytes) > RUN {
         len /= 2;
     }
     len
@@ -104,15 +104,15 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, room: *mu
             let len = longest.min(end - k);
             let shape = (p.m, p.n, len);
             // Behind the last run comes the next block, or what is fetched for nothing.
-            let next = k + len + if k + len == p.k { skip } else { 0 };
-            let (a, b) = (p.a.t().at(next, 0), p.b.at(next, 0));
-            let share = share::<V, E>(ahead, shape);
-            let pieces = [lines(a, (len, p.m), GAPS), lines(b, (len, p.n), GAPS), share];
+            let behind = k + len + if k + len == p.k { skip } else { 0 };
+            let (a, b) = (p.a.t().at(behind, 0), p.b.at(behind, 0));
+            let others = share::<V, E>(ahead, shape);
+            let pieces = [lines(a, (len, p.m), GAPS), lines(b, (len, p.n), GAPS), others];
             let next = Cell::new(Upcoming::new(pieces));
             spread::<V, E>(Some(&next), shape, Order::Columns, 1);
-            let block = Run { k, len, initial: pc == 0, resumes: k > pc, stays: k + len < end, next: &next };
+            let run = Run { k, len, initial: pc == 0, resumes: k > pc, stays: k + len < end, next: &next };
             // SAFETY: a part of the operands.
-            unsafe { block.tiles(v, p, room) };
+            unsafe { run.tiles(v, p, room) };
         }
     }
 }

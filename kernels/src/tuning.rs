@@ -24,7 +24,8 @@ pub struct Thresholds {
     /// … and there are more strips of columns.
     pub copy_a_strips: usize,
     /// B by rows is copied if the part of it in one block of k has more bytes than this (and what a block of the batch
-    /// reads of a matrix is not fetched ahead) …
+    /// reads of a matrix is not fetched ahead). With AVX2 a ∇W of up to so many bytes goes in runs of the batch, if this
+    /// has more than twice as many …
     pub copy_b_bytes: usize,
     /// … and there are at least so many microtiles of rows; a third of that with AVX2, if B has more than twice the bytes.
     pub copy_b_tiles: usize,
