@@ -54,8 +54,13 @@ pub const fn pays((m, n): (usize, usize), batch: usize, isa: Isa, bytes: usize, 
 
 /// Elements of scratch memory that it needs for an m×n output: for sums that wait, and for the rows of B in a run.
 pub const fn scratch((m, n): (usize, usize), tile: Tile) -> usize {
-    let width = n.next_multiple_of(tile.lanes);
-    line(m * width) + if copies((m, n), tile) { line(SHORTEST * width) } else { 0 }
+    waiting((m, n), tile)
+        + if copies((m, n), tile) { line(SHORTEST * n.next_multiple_of(tile.lanes)) } else { 0 }
+}
+
+/// Of these the ones for sums: B's rows lie behind.
+const fn waiting((m, n): (usize, usize), tile: Tile) -> usize {
+    line(m * n.next_multiple_of(tile.lanes))
 }
 
 /// Whether the first tiles copy their B for the others.
@@ -138,13 +143,14 @@ impl<E: Element> Run<'_, E> {
     unsafe fn tiles<V: Kernels<E>>(&self, v: V, p: &Problem<E>, room: *mut E) {
         let tile = const { Tile::of(V::ISA, E::BYTES) };
         let tiles = Pieces::new(p.m, tile.mr);
-        let panel = room.wrapping_add(line(p.m * p.n.next_multiple_of(tile.lanes)));
+        let copies = copies((p.m, p.n), tile);
+        let panel = room.wrapping_add(waiting((p.m, p.n), tile));
         let mut sums = room;
         let mut at = 0;
         while at < tiles.count {
             let ((i, mr), opens) = (tiles.get(at), at == 0);
             // The first tiles copy B for the others.
-            let rows = if opens && copies((p.m, p.n), tile) { 1 } else { tiles.same(at) };
+            let rows = if opens && copies { 1 } else { tiles.same(at) };
             at += rows;
             for strips in tile.strips(p.n) {
                 let (place, vectors) = ((i, strips.j), strips.width / V::LANES);
@@ -165,7 +171,7 @@ impl<E: Element> Run<'_, E> {
                     ahead: Some(self.next),
                     ..Tiles::new(p.a.at(i, self.k), p.b.at(self.k, strips.j), self.len)
                 };
-                let copied = copies((p.m, p.n), tile) && !strips.tail;
+                let copied = copies && !strips.tail;
                 if copied {
                     t.copy_b = panel.wrapping_add(strips.j * self.len);
                     if !opens {

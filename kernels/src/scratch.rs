@@ -58,10 +58,10 @@ pub(crate) const fn elements(
     let each = match op {
         Op::Forward => gemm_scratch(n, m, d, isa, blocking, bytes),
         Op::GradInput => gemm_scratch(n, d, m, isa, blocking, bytes),
-        Op::GradParams => sums_scratch((d, m), n, wave, isa, blocking, bytes),
+        Op::GradParams => dw_scratch((d, m), n, wave, isa, blocking, bytes),
         Op::Backward | Op::Step => {
             let dx = gemm_scratch(wave, d, m, isa, blocking, bytes);
-            at_least(dx, sums_scratch((d, m), n, wave, isa, blocking, bytes))
+            at_least(dx, dw_scratch((d, m), n, wave, isa, blocking, bytes))
         }
     };
     let dz = if matches!(op, Op::Backward | Op::Step) { line(wave.saturating_mul(m)) } else { 0 };
@@ -73,7 +73,7 @@ pub(crate) const fn elements(
 }
 
 /// Elements of scratch memory for a d×m ∇W of a batch of `n` rows, of which `wave` at a time.
-const fn sums_scratch(
+const fn dw_scratch(
     (d, m): (usize, usize),
     n: usize,
     wave: usize,
