@@ -4,7 +4,7 @@ use quickcheck::{Arbitrary, Gen};
 use trine_core::{Activation, Element, Saved, Shape, Write};
 
 use crate::memory::Memory;
-use crate::operand::Place;
+use crate::operand::{Order, Place};
 use crate::sizes::arbitrary_shape;
 use crate::values::Values;
 
@@ -153,6 +153,14 @@ pub const ACTIVATIONS: [Activation; 7] = [
 const LIMIT: usize = 300_000;
 
 impl Case {
+    /// The same with operands in these orders.
+    pub fn ordered(mut self, orders: &[(Role, Order)]) -> Case {
+        for &(role, order) in orders {
+            self.places[role as usize].order = order;
+        }
+        self
+    }
+
     /// The plainest case of this shape.
     pub const fn plain(op: Op, n: usize, d: usize, m: usize) -> Case {
         Case {

@@ -2,21 +2,11 @@
 //! that take it: few rows by a B that is read in its own order, operands copied by the first tiles that read them,
 //! many rows in one call, transposes in registers.
 
-use trine_core::{
-    Activation, Fused, K_BLOCK, LinearKernels, MatMut, MatRef, Reference, Rounding, Shape, Unfused, Write,
-};
-use trine_kernels::{Engine, Isa, Supported};
+use trine_core::{Activation, K_BLOCK, LinearKernels, MatMut, MatRef, Write};
+use trine_kernels::Engine;
 use trine_tests::exact::EXACT;
-use trine_tests::property::{hold_on, isas, rounding};
-use trine_tests::{Blocks, Case, Memory, Op, Order, Role, Values, agree};
-
-/// Operands in these orders.
-fn ordered(mut case: Case, orders: &[(Role, Order)]) -> Case {
-    for &(role, order) in orders {
-        case.places[role as usize].order = order;
-    }
-    case
-}
+use trine_tests::property::{hold_on, isas};
+use trine_tests::{Blocks, Case, Memory, Op, Order, Role, Values};
 
 /// The product added to, and the layer with an activation inside and one outside of the kernel.
 fn calls(n: usize, d: usize, m: usize) -> [Case; 3] {
@@ -35,7 +25,7 @@ fn a_small_product_is_added_to_what_every_tile_holds() {
     let cases = [(1, 3, 130), (9, 3, 97), (20, 5, 70), (17, 1, 33)].into_iter().flat_map(|(n, d, m)| {
         let columns = [Role::X, Role::W, Role::Y].map(|role| (role, Order::Columns));
         let sum = Case { write: Write::ADD, ..Case::plain(Op::Matmul, n, d, m) };
-        [0, 1, 2, 3].map(|some| ordered(sum.clone(), &columns[..some]))
+        [0, 1, 2, 3].map(|some| sum.clone().ordered(&columns[..some]))
     });
     hold_on(cases, EXACT);
 }
@@ -57,11 +47,11 @@ fn few_rows_times_rows() {
     let cases = few_rows().flat_map(|(rows, k, cols)| {
         let columns = [Role::X, Role::W, Role::Y].map(|role| (role, Order::Columns));
         let [sum, relu, silu] = calls(rows, k, cols);
-        let by_columns = ordered(sum.clone(), &columns[..1]);
+        let by_columns = sum.clone().ordered(&columns[..1]);
         let mut scattered = silu.clone();
         scattered.places[Role::Y as usize].step = 2;
         // Seen from the other side: the columns are the rows.
-        let [turned_sum, turned_relu, _] = calls(cols, k, rows).map(|case| ordered(case, &columns));
+        let [turned_sum, turned_relu, _] = calls(cols, k, rows).map(|case| case.ordered(&columns));
         let all = [sum, turned_relu, by_columns, relu, scattered, turned_sum];
         all.into_iter().take(if rows > 2 { 3 } else { 6 })
     });
@@ -94,7 +84,7 @@ fn few_rows_times_columns() {
             let some = if rows % 2 == 0 { relu } else { silu };
             let blocks = if rows % 3 == 0 { Blocks::TinyDirect } else { Blocks::Chosen };
             [sum, some].map(|case| {
-                ordered(Case { blocks, memory: Memory::GuardBehind, ..case }, &[(Role::W, Order::Columns)])
+                Case { blocks, memory: Memory::GuardBehind, ..case }.ordered(&[(Role::W, Order::Columns)])
             })
         })
     });
@@ -107,7 +97,7 @@ fn few_rows_times_columns_that_compete_for_places() {
     let cases = [1, 2, 5, 12].into_iter().flat_map(|rows| {
         [1, 3, 4, 13, 16].map(|missing| {
             let case = Case::plain(Op::Matmul, rows, K_BLOCK - missing, 50);
-            let mut case = ordered(case, &[(Role::W, Order::Columns)]);
+            let mut case = case.ordered(&[(Role::W, Order::Columns)]);
             case.places[Role::W as usize].pad = missing;
             Case { memory: Memory::GuardBehind, ..case }
         })
@@ -145,7 +135,7 @@ fn narrow_outputs() {
 #[test]
 fn a_last_row_of_the_batch_streams() {
     let case = Case { bias: false, second_output: false, ..Case::plain(Op::Backward, K_BLOCK + 1, 130, 513) };
-    hold_on([ordered(case, &[(Role::W, Order::Columns)])], EXACT);
+    hold_on([case.ordered(&[(Role::W, Order::Columns)])], EXACT);
 }
 
 /// An A by rows that is fetched ahead: sums shorter than a cache line of it, of whole lines and a rest.
@@ -161,90 +151,6 @@ fn rows_that_are_fetched() {
         })
     });
     hold_on(cases, EXACT);
-}
-
-/// Several blocks of the batch, of which the next is fetched while one is computed: squares, edges, outputs narrow
-/// enough to be computed from the other side, with and without what lies apart.
-#[test]
-fn blocks_of_the_batch_that_are_fetched() {
-    let shapes = [(32, 32), (37, 53), (128, 10), (24, 3), (5, 64), (1, 1)];
-    let cases = shapes.into_iter().flat_map(|(d, m)| {
-        [(Blocks::Tiny, 1), (Blocks::TinyDirect, 1), (Blocks::TinyDirect, 3)].into_iter().flat_map(
-            move |(blocks, threads)| {
-                let n = 3 * K_BLOCK + d;
-                let relu = Case {
-                    blocks,
-                    threads,
-                    activation: Activation::Relu,
-                    ..Case::plain(Op::Backward, n, d, m)
-                };
-                let params = Case { activation: Activation::Identity, op: Op::GradParams, ..relu.clone() };
-                let apart = ordered(relu.clone(), &[(Role::X, Order::Columns)]);
-                [relu, params, apart]
-            },
-        )
-    });
-    hold_on(cases, EXACT);
-}
-
-/// An engine for which the batch of a case comes from afar and its ∇W is near, with or without fetching the next block:
-/// the reference's bits.
-fn in_runs<E: Supported>(case: &Case) -> Result<(), String> {
-    let Shape { n, d, m } = case.shape;
-    for isa in isas() {
-        let engine = Engine::with_isa(isa).expect("available").with_threads(case.threads);
-        let mut blocking = engine.blocking::<E>();
-        blocking.thresholds.copy_b_bytes = (d * m).max(64 * (d + m)) * E::BYTES;
-        blocking.thresholds.thread_work = 1;
-        if case.seed.is_multiple_of(2) {
-            blocking.thresholds.past_bytes = 0;
-        }
-        let mut engine = engine.with_blocking(blocking);
-        let plan = engine.plan::<E>(trine_kernels::Op::GradParams, n, d, m).to_string();
-        // Eight rows make two tiles of four, and a single column is the row of the other side.
-        if plan.contains("runs of") != (matches!(isa, Isa::Avx2) && d != 8 && m > 1) {
-            return Err(plan);
-        }
-        let found = case.run::<E, _>(&mut engine);
-        let expected = match rounding::<E, _>(&mut engine) {
-            Rounding::Fused => case.run::<E, _>(&mut Reference(Fused)),
-            Rounding::Unfused => case.run::<E, _>(&mut Reference(Unfused)),
-        };
-        agree(&found, &expected).map_err(|why| format!("{why}\n{plan}"))?;
-    }
-    Ok(())
-}
-
-/// Rows of a batch of which three threads take a block each in turn, with an activation.
-const LONG: usize = 5 * K_BLOCK + 130;
-
-/// Sums over a batch that wait from run to run: partial vectors, few and many tiles, those that copy, around a block and
-/// several, seen from the other side, by threads whose parts have few rows.
-#[test]
-fn batches_in_runs() {
-    let shapes = [(5, 1), (5, 7), (6, 16), (8, 33), (16, 130), (43, 24), (41, 100), (61, 113), (128, 10)];
-    let cases = shapes.into_iter().flat_map(|(d, m)| {
-        // More than twice what is near.
-        let least = 2 * (d * m).max(64 * (d + m)) / (d + m) + 2;
-        [least, K_BLOCK + 1, 2 * K_BLOCK + 67, LONG]
-            .into_iter()
-            .filter(move |&n| n != LONG || d * m < 1500 || m == 100)
-            .flat_map(move |n| {
-                (0..4).map(move |seed| {
-                    let op = [Op::Backward, Op::GradParams, Op::Step, Op::GradParams][seed as usize];
-                    let params_write = if seed == 1 { Write::ADD.times(-0.5) } else { Write::REPLACE };
-                    let case = Case { seed, params_write, threads: 1 + n % 3, ..Case::plain(op, n, d, m) };
-                    let activation =
-                        if n.is_multiple_of(2) { Activation::Relu } else { Activation::Identity };
-                    match op {
-                        Op::Backward | Op::Step => Case { activation, ..case },
-                        _ if seed == 3 => ordered(case, &[(Role::Dw, Order::Columns)]),
-                        _ => Case { memory: Memory::GuardBehind, values: Values::Wide, ..case },
-                    }
-                })
-            })
-    });
-    hold_on(cases, [("f32", in_runs::<f32>), ("f64", in_runs::<f64>)]);
 }
 
 /// Large outputs in aligned rows are written past the caches (`Tiny`: however large they are), whole vectors of them,
@@ -276,7 +182,7 @@ fn every_tile_that_copies() {
         [Blocks::Packed, Blocks::TinyPacked].into_iter().flat_map(move |blocks| {
             [Order::Rows, Order::Columns].map(|order| {
                 let case = Case { blocks, memory: Memory::GuardBehind, ..Case::plain(Op::Forward, n, 7, m) };
-                ordered(case, &[(Role::X, order)])
+                case.ordered(&[(Role::X, order)])
             })
         })
     });
@@ -301,7 +207,7 @@ fn copies_are_of_the_block_at_hand() {
     let cases = ways.flat_map(|((n, d, m), blocks)| {
         places.into_iter().flat_map(move |(x_order, x_step, y_step)| {
             calls(n, d, m).map(|case| {
-                let mut case = ordered(Case { blocks, ..case }, &[(Role::X, x_order)]);
+                let mut case = Case { blocks, ..case }.ordered(&[(Role::X, x_order)]);
                 case.places[Role::X as usize].step = x_step;
                 case.places[Role::Y as usize].step = y_step;
                 case
@@ -347,7 +253,7 @@ fn several_rows_times_rows_that_compete_for_places() {
             far.into_iter().chain(any).map(move |(cols, pad, blocks)| {
                 let [sum, relu, silu] = calls(rows, k, cols);
                 let some = match (rows + cols) % 3 {
-                    0 => ordered(sum, &[(Role::X, Order::Columns)]),
+                    0 => sum.ordered(&[(Role::X, Order::Columns)]),
                     1 => relu,
                     _ => silu,
                 };
@@ -367,7 +273,7 @@ fn larger_products_without_a_plan() {
     let cases = shapes.into_iter().flat_map(|(n, d, m)| {
         let [sum, relu, silu] = calls(n, d, m);
         let params = Case { bias: true, ..Case::plain(Op::GradParams, d, n, m) };
-        let turned = ordered(sum.clone(), &[(Role::W, Order::Columns)]);
+        let turned = sum.clone().ordered(&[(Role::W, Order::Columns)]);
         let backward = Case { activation: Activation::Relu, ..Case::plain(Op::Backward, n, d, m) };
         [sum, relu, silu, params, turned, backward]
     });
@@ -383,7 +289,7 @@ fn threads_copy_and_stream_for_themselves() {
         (Op::Forward, 2, 310, 3400, Blocks::Chosen, Order::Rows),
     ];
     let cases = cases.map(|(op, n, d, m, blocks, order)| {
-        ordered(Case { blocks, threads: 2, ..Case::plain(op, n, d, m) }, &[(Role::X, order)])
+        Case { blocks, threads: 2, ..Case::plain(op, n, d, m) }.ordered(&[(Role::X, order)])
     });
     hold_on(cases, EXACT);
 }
@@ -401,7 +307,7 @@ fn many_rows_with_little_to_do_for_each() {
                             move |(step, blocks)| {
                                 calls(n, d, m).map(|case| {
                                     let case = Case { blocks, ..case };
-                                    let mut case = ordered(case, &[(Role::X, x), (Role::W, w), (Role::Y, y)]);
+                                    let mut case = case.ordered(&[(Role::X, x), (Role::W, w), (Role::Y, y)]);
                                     case.places[Role::X as usize].step = step;
                                     case
                                 })
@@ -423,7 +329,7 @@ fn every_length_of_a_transpose() {
             let ways = [(Memory::GuardBefore, Blocks::Planned), (Memory::GuardBehind, Blocks::Packed)];
             ways.map(|(memory, blocks)| {
                 let case = Case { memory, blocks, ..Case::plain(Op::Matmul, 3, k, cols) };
-                ordered(case, &[(Role::W, Order::Columns)])
+                case.ordered(&[(Role::W, Order::Columns)])
             })
         },
     );
@@ -493,7 +399,7 @@ fn sums_of_few_products_row_after_row() {
                 let gradient = Case { blocks, bias: true, ..Case::plain(Op::GradParams, k, d, m) };
                 let step =
                     Case { blocks, params_write: Write::ADD.times(-0.5), ..Case::plain(Op::Step, k, d, m) };
-                let columns = ordered(gradient.clone(), &[(Role::Dw, Order::Columns)]);
+                let columns = gradient.clone().ordered(&[(Role::Dw, Order::Columns)]);
                 let aligned =
                     [&plain, &gradient].map(|case| Case { memory: Memory::GuardBefore, ..case.clone() });
                 let others =

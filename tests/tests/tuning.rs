@@ -1,10 +1,11 @@
 //! A tuning decides how fast a result comes, and nothing else.
 
-use trine_core::{Error, Fused, Reference, Rounding, Unfused};
+use trine_core::Error;
 use trine_kernels::{Choice, Engine, Isa, Supported, Tuning};
-use trine_tests::property::{hold_on, hold_on_random, isas, rounding};
+use trine_tests::exact;
+use trine_tests::property::{hold_on, hold_on_random, isas};
 use trine_tests::values::mix;
-use trine_tests::{Blocks, Case, Memory, Op, agree};
+use trine_tests::{Blocks, Case, Memory, Op};
 
 /// Below, at and above what a plan would choose, and what makes no sense at all.
 const VALUES: [usize; 16] = [0, 1, 2, 3, 5, 7, 16, 17, 40, 100, 512, 513, 4096, 1 << 16, 1 << 20, usize::MAX];
@@ -31,12 +32,7 @@ fn same_bits<E: Supported>(case: &Case) -> Result<(), String> {
         let tuning = tuning.to_string().parse().map_err(|why| format!("{why}\n{tuning}"))?;
         let engine = Engine::with_isa(isa).expect("available").with_threads(case.threads);
         let mut engine = engine.with_tuning(&tuning).expect("of this instruction set");
-        let found = case.run::<E, _>(&mut engine);
-        let expected = match rounding::<E, _>(&mut engine) {
-            Rounding::Fused => case.run::<E, _>(&mut Reference(Fused)),
-            Rounding::Unfused => case.run::<E, _>(&mut Reference(Unfused)),
-        };
-        agree(&found, &expected).map_err(|why| format!("{why}, with\n{tuning}"))?;
+        exact::same_bits::<E, _>(case, &mut engine).map_err(|why| format!("{why}, with\n{tuning}"))?;
     }
     Ok(())
 }
@@ -96,11 +92,6 @@ fn a_is_not_copied_by_a_partial_strip() {
         let tuning = text(isa).parse().expect("well formed");
         let case = Case { memory: Memory::GuardBehind, ..Case::plain(Op::GradParams, 40, 30, 13) };
         let mut engine = Engine::with_isa(isa).expect("available").with_tuning(&tuning).expect("of this set");
-        let found = case.run::<f32, _>(&mut engine);
-        let expected = match rounding::<f32, _>(&mut engine) {
-            Rounding::Fused => case.run::<f32, _>(&mut Reference(Fused)),
-            Rounding::Unfused => case.run::<f32, _>(&mut Reference(Unfused)),
-        };
-        agree(&found, &expected).expect("the reference's bits");
+        exact::same_bits::<f32, _>(&case, &mut engine).expect("the reference's bits");
     }
 }
