@@ -16,8 +16,8 @@ use crate::plan::LINE;
 /// Vectors of columns whose sums are in registers: enough to hide the latency of an addition.
 pub const WIDE: usize = 8;
 
-/// Bytes of a block that may be in L1: a small one.
-const NEAR: usize = 32 << 10;
+/// Bytes of a block from which on it may not be in L1: a small one.
+const FAR: usize = 32 << 10;
 
 /// Rows that are fetched before they are added: where rows are longer than what is added at a time, a processor does
 /// not find out by itself where the next part is. Not measured but with AVX2.
@@ -37,69 +37,101 @@ pub unsafe fn column_sums<V: Kernels<E>, E: Element>(
     v.vectorize(
         #[inline(always)]
         || {
-            let far = rows.min(K_BLOCK).saturating_mul(m).saturating_mul(E::BYTES) > NEAR;
-            let lanes = if dz.col == 1 { V::LANES } else { 1 };
-            for k in (0..rows.max(1)).step_by(K_BLOCK) {
+            let mut k = 0;
+            loop {
                 let block = (dz.at(k, 0), K_BLOCK.min(rows - k));
-                let write = if k == 0 { write } else { Write { add: true, ..write } };
-                let mut j = 0;
-                // SAFETY: whole vectors of columns, as many at a time as there are, and one that may be partial.
+                let write = Write { add: write.add || k > 0, ..write };
+                // SAFETY: a block of rows, whose columns are neighbours or are taken one by one.
                 unsafe {
-                    // With one lane registers are fewer, and flash counts.
-                    while const { V::LANES > 1 } && j + WIDE * lanes <= m {
-                        if V::RUNS && far {
-                            columns::<V, E, WIDE, true>(v, block, j, lanes, db, write);
-                        } else {
-                            columns::<V, E, WIDE, false>(v, block, j, lanes, db, write);
-                        }
-                        j += WIDE * lanes;
+                    if const { V::LANES > 1 } && dz.col == 1 {
+                        all_columns::<V, E, true>(v, block, m, db, write);
+                    } else {
+                        all_columns::<V, E, false>(v, block, m, db, write);
                     }
-                    // One after the other each would wait for the latency of its own additions.
-                    while j + 4 * lanes <= m {
-                        columns::<V, E, 4, false>(v, block, j, lanes, db, write);
-                        j += 4 * lanes;
-                    }
-                    if const { V::LANES > 1 } && j + 2 * lanes <= m {
-                        columns::<V, E, 2, false>(v, block, j, lanes, db, write);
-                        j += 2 * lanes;
-                    }
-                    while j < m {
-                        columns::<V, E, 1, false>(v, block, j, lanes.min(m - j), db, write);
-                        j += lanes;
-                    }
+                }
+                k += K_BLOCK;
+                if k >= rows {
+                    break;
                 }
             }
         },
     );
 }
 
-/// The sums of `N` times `lanes` columns over one block of rows, and its end: `out = alpha·p` or
-/// `F(alpha, p, out)`. FETCH: and rows are fetched.
+/// The sums of all columns over one block of rows. NEAR: columns are neighbours.
+///
+/// # Safety
+/// As for [`column_sums`].
 #[inline(always)]
-unsafe fn columns<V: Kernels<E>, E: Element, const N: usize, const FETCH: bool>(
+unsafe fn all_columns<V: Kernels<E>, E: Element, const NEAR: bool>(
     v: V,
     (dz, rows): (Source<E>, usize),
-    j: usize,
-    lanes: usize,
+    m: usize,
     db: *mut E,
     write: Write<E>,
 ) {
+    let lanes = const { if NEAR { V::LANES } else { 1 } };
+    let part = |j| ((dz.at(0, j), rows), db.wrapping_add(j), write);
+    let mut j = 0;
+    // SAFETY: whole vectors of columns, as many at a time as there are, and one that may be partial.
+    unsafe {
+        while NEAR && j + WIDE * lanes <= m {
+            let bytes = rows.saturating_mul(m).saturating_mul(E::BYTES);
+            if V::RUNS && bytes > FAR {
+                columns::<V, E, WIDE, NEAR, true>(v, lanes, part(j));
+            } else {
+                columns::<V, E, WIDE, NEAR, false>(v, lanes, part(j));
+            }
+            j += WIDE * lanes;
+        }
+        // One after the other each would wait for the latency of its own additions.
+        while j + 4 * lanes <= m {
+            columns::<V, E, 4, NEAR, false>(v, lanes, part(j));
+            j += 4 * lanes;
+        }
+        if NEAR && j + 2 * lanes <= m {
+            columns::<V, E, 2, NEAR, false>(v, lanes, part(j));
+            j += 2 * lanes;
+        }
+        while j < m {
+            columns::<V, E, 1, NEAR, false>(v, lanes.min(m - j), part(j));
+            j += lanes;
+        }
+    }
+}
+
+/// The sums of `N` times `lanes` columns over one block of rows, and its end: `out = alpha·p` or
+/// `F(alpha, p, out)`. FETCH: and rows are fetched.
+///
+/// # Safety
+/// These columns can be read in each row, and their sums written.
+#[inline(always)]
+unsafe fn columns<V: Kernels<E>, E: Element, const N: usize, const NEAR: bool, const FETCH: bool>(
+    v: V,
+    lanes: usize,
+    ((dz, rows), out, write): ((Source<E>, usize), *mut E, Write<E>),
+) {
+    let apart = if NEAR { V::LANES } else { dz.col };
+    let places = if NEAR { V::LANES } else { 1 };
+    let whole = NEAR && (N > 1 || lanes == V::LANES);
     let tail = v.tail(lanes);
     let mut sums = [v.splat(E::ZERO); N];
-    let alpha = v.splat(write.alpha);
+    let mut row = dz.ptr;
     // SAFETY: `N·lanes` elements of each row and of ∇b.
     unsafe {
-        for k in 0..rows {
+        for _ in 0..rows {
             for (i, sum) in sums.iter_mut().enumerate() {
-                let p = dz.at(k, j + i * lanes).ptr;
-                if FETCH && (i * lanes * E::BYTES).is_multiple_of(LINE) {
+                let p = row.wrapping_add(i.wrapping_mul(apart));
+                if FETCH && (i * V::LANES * E::BYTES).is_multiple_of(LINE) {
                     v.prefetch(p.wrapping_add(ROWS_AHEAD.wrapping_mul(dz.row)));
                 }
-                *sum = v.add(if lanes == V::LANES { v.load_at(p) } else { v.load_tail(p, tail) }, *sum);
+                *sum = v.add(if whole { v.load_at(p) } else { v.load_tail(p, tail) }, *sum);
             }
+            row = row.wrapping_add(dz.row);
         }
+        let alpha = v.splat(write.alpha);
         for (i, &p) in sums.iter().enumerate() {
-            let out = db.wrapping_add(j + i * lanes);
+            let out = out.wrapping_add(i * places);
             let sum = match (rows, write.add) {
                 // A sum over nothing is the initial value, or +0.
                 (0, true) => continue,
