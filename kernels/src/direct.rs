@@ -81,7 +81,8 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(
     }
     // A small B by columns is turned at once. A large one goes strip by strip, each in one piece of memory: rows as long
     // as B would put each vector into a line, or a set of L1, of its own.
-    let at_once = p.b.col != 1 && p.n * p.k <= AT_ONCE;
+    let turns = p.b.col != 1;
+    let at_once = turns && p.n * p.k <= AT_ONCE;
     let (b, b_row) = if at_once {
         let width = p.n.next_multiple_of(V::LANES);
         // SAFETY: all of B, and the room for it.
@@ -90,73 +91,123 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(
     } else {
         (p.b.ptr, p.b.row)
     };
-    let (tile, few) = const { (Tile::of(V::ISA, E::BYTES), Tile::few(V::ISA, E::BYTES)) };
-    let tile = if p.m <= few.mr && p.n > tile.nr() { few } else { tile };
-    let by_rows = p.a.col == 1;
-    debug_assert!(by_rows || p.product().a == Order::Columns);
-    let relu = p.is_relu();
-    let activates = !relu && p.activates();
+    let few = const { Tile::few(V::ISA, E::BYTES) };
+    let few = p.m <= few.mr && p.n > const { Tile::of(V::ISA, E::BYTES).nr() };
     let past = p.goes_past::<V>(&blocking.thresholds);
-    // Tiles of rows as equal as can be; small numbers divide faster.
-    let (m, count) = (p.m as u32, p.m.div_ceil(tile.mr) as u32);
-    let (each, longer) = if count == 1 { (p.m, 0) } else { ((m / count) as usize, (m % count) as usize) };
-    let count = count as usize;
+    let way = Way { b, b_row, room: if turns && !at_once { Some(room) } else { None }, few, past, ahead };
     let mut j = 0;
     while j < p.n {
-        let strips = tile.strips_from(j, p.n);
-        j += strips.count * strips.width;
-        let (b, b_row, b_strip) = if at_once || p.b.col == 1 {
-            (b.wrapping_add(strips.j), b_row, strips.width)
-        } else {
-            // SAFETY: these columns of B, and the room for them.
-            (unsafe { turn(v, p, strips, room) }, strips.width, strips.width * p.k)
-        };
-        let mut t = Tiles {
-            strips: strips.count,
-            b,
-            b_row,
-            b_strip,
-            b_col: 1,
-            c: p.c.ptr.wrapping_add(strips.j),
-            c_row: p.c.row,
-            last: strips.last,
-            alpha: p.alpha,
-            relu,
-            past,
-            ahead,
-            ..Tiles::new(p.a, p.b, p.k)
-        };
-        let mut i = 0;
-        for (mr, rows) in [(each + 1, longer), (each, count - longer)] {
-            if rows == 0 || mr == 0 {
-                continue;
-            }
-            (t.rows, t.a_tile) = (rows, mr * p.a.row);
-            t.initial = p.initial(true, (i, strips.j), p.c.at(i, strips.j));
-            let kernel = V::TABLE.kernel((strips.width / V::LANES, mr), by_rows, strips.tail, false);
-            // SAFETY: parts of the operands.
-            unsafe {
-                kernel(v, &t);
-                if activates {
-                    let (c, cols) = (p.c.at(i, strips.j), (strips.count * strips.width).min(p.n - strips.j));
-                    activate(
-                        v,
-                        p.activation,
-                        c.source(),
-                        p.y.map_or(c, |y| y.at(i, strips.j)),
-                        rows * mr,
-                        cols,
-                    );
-                }
-            }
-            t.a = t.a.wrapping_add(rows * t.a_tile);
-            t.c = t.c.wrapping_add(rows * mr * p.c.row);
-            i += rows * mr;
-        }
+        // SAFETY: the contract is the same.
+        j = unsafe { strips(v, p, &way, j) };
     }
     if past {
         v.settle();
     }
+}
+
+/// What all strips of a product share.
+struct Way<'u, E> {
+    /// B, whose rows are contiguous, or are in the room when a strip has been turned.
+    b: *const E,
+    b_row: usize,
+    room: Option<*mut E>,
+    /// Whether tiles are those for few rows.
+    few: bool,
+    past: bool,
+    ahead: Ahead<'u, E>,
+}
+
+/// All rows of the strips of one width that begin at column `j`. Returns where the next ones begin. Apart from the loop over
+/// these, which is seldom long: before it, a compiler would prepare for each of them what one needs.
+///
+/// # Safety
+/// As for [`run`].
+#[inline(never)]
+unsafe fn strips<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, way: &Way<'_, E>, j: usize) -> usize {
+    let (most, few) = const { (Tile::of(V::ISA, E::BYTES), Tile::few(V::ISA, E::BYTES)) };
+    let (strips, mr, counts) = if way.few {
+        (few.strips_from(j, p.n), p.m, [1, 0])
+    } else {
+        let (mr, counts) = tiles(p.m, most.mr);
+        (most.strips_from(j, p.n), mr, counts)
+    };
+    let (b, b_row, b_strip) = match way.room {
+        // SAFETY: these columns of B, and the room for them.
+        Some(room) => (unsafe { turn(v, p, strips, room) }, strips.width, strips.width * p.k),
+        None => (way.b.wrapping_add(j), way.b_row, strips.width),
+    };
+    let relu = p.is_relu();
+    let c = p.c.at(0, j);
+    let mut t = Tiles {
+        strips: strips.count,
+        rows: counts[0],
+        a_tile: mr * p.a.row,
+        b,
+        b_row,
+        b_strip,
+        b_col: 1,
+        c: c.ptr,
+        c_row: c.row,
+        last: strips.last,
+        alpha: p.alpha,
+        initial: p.initial(true, (0, j), c),
+        relu,
+        past: way.past,
+        ahead: way.ahead,
+        ..Tiles::new(p.a, p.b, p.k)
+    };
+    // SAFETY: parts of the operands.
+    unsafe {
+        some(v, p, &t, strips, (0, mr));
+        if counts[1] > 0 {
+            let i = counts[0] * mr;
+            t.a = t.a.wrapping_add(i * p.a.row);
+            t.c = t.c.wrapping_add(i * p.c.row);
+            t.initial = t.initial.at(i, 0);
+            (t.rows, t.a_tile) = (counts[1], (mr - 1) * p.a.row);
+            some(v, p, &t, strips, (i, mr - 1));
+        }
+    }
+    j + strips.count * strips.width
+}
+
+/// Those tiles of them that have `mr` rows, from row `i` on.
+///
+/// # Safety
+/// As for [`run`].
+#[inline(always)]
+unsafe fn some<V: Kernels<E>, E: Element>(
+    v: V,
+    p: &Problem<E>,
+    t: &Tiles<'_, E>,
+    strips: Strips,
+    (i, mr): (usize, usize),
+) {
+    let by_rows = p.a.col == 1;
+    debug_assert!(by_rows || p.product().a == Order::Columns);
+    let kernel = V::TABLE.kernel((strips.width / V::LANES, mr), by_rows, strips.tail, false);
+    // SAFETY: parts of the operands.
+    unsafe {
+        kernel(v, t);
+        if !t.relu && p.activates() {
+            let (c, cols) = (p.c.at(i, strips.j), (strips.count * strips.width).min(p.n - strips.j));
+            let y = p.y.map_or(c, |y| y.at(i, strips.j));
+            activate(v, p.activation, c.source(), y, t.rows * mr, cols);
+        }
+    }
+}
+
+/// Tiles of `m` rows, as equal as can be: how many rows the first have, and how many of these there are and of those that
+/// have one less.
+#[inline(always)]
+fn tiles(m: usize, most: usize) -> (usize, [usize; 2]) {
+    let count = m.div_ceil(most);
+    // Fewer than `most` rows are missing: there is no division by what is not a constant.
+    let (mut mr, mut missing) = (most, count * most - m);
+    while missing >= count && missing > 0 {
+        (mr, missing) = (mr - 1, missing - count);
+    }
+    (mr, [count - missing, missing])
 }
 
 /// Some strips of a B by columns as the kernels read them, and where: strip after strip, each row by row.
