@@ -135,8 +135,28 @@ pub unsafe fn gemm<V: Kernels<E>, E: Element>(
     if problem.is_empty() {
         return;
     }
-    let mut other = None;
-    let oriented = problem.orient(&mut other);
+    // SAFETY: the contract is the same.
+    unsafe {
+        if problem.flip {
+            oriented(v, &problem.oriented(), blocking, (scratch, len), ahead);
+        } else {
+            oriented(v, problem, blocking, (scratch, len), ahead);
+        }
+    }
+}
+
+/// The same for a problem in its best orientation.
+///
+/// # Safety
+/// As for [`gemm`], and C has elements.
+#[inline(never)]
+unsafe fn oriented<V: Kernels<E>, E: Element>(
+    v: V,
+    oriented: &Problem<E>,
+    blocking: &Blocking,
+    (scratch, len): (*mut E, usize),
+    ahead: Ahead<E>,
+) {
     // SAFETY: the contract is the same.
     unsafe {
         if without_scratch(v, oriented, blocking, ahead) {
