@@ -28,6 +28,7 @@ use crate::problem::{Problem, Target};
 use crate::product::Parts;
 use crate::runs;
 use crate::scratch::Scratch;
+use crate::small;
 use crate::sums::{self, column_sums};
 use crate::threads::{Cuts, Part, Shared, fork, fork_in_order};
 use crate::upcoming::{Upcoming, spread};
@@ -117,6 +118,10 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     if s.is_empty() {
         return Ok(());
     }
+    if let Some(rooms) = small_rooms::<V, E>(s, blocking, team.threads) {
+        // SAFETY: the contract is the same.
+        return unsafe { small::sweep(v, s, blocking, rooms, scratch) };
+    }
     let rooms = Rooms::new(v, s, blocking, team.threads);
     let room = scratch.get::<E>(rooms.total())?;
     let run = Run { v, s, blocking, rooms: &rooms, room };
@@ -135,7 +140,24 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
 
 /// Elements of scratch memory that a sweep needs.
 pub fn need<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: &Blocking, threads: usize) -> usize {
-    if s.is_empty() { 0 } else { Rooms::new(v, s, blocking, threads).total() }
+    if s.is_empty() {
+        return 0;
+    }
+    match small_rooms::<V, E>(s, blocking, threads) {
+        Some(rooms) => rooms.total(),
+        None => Rooms::new(v, s, blocking, threads).total(),
+    }
+}
+
+/// The scratch memory of a small pass, if it is one.
+#[inline(always)]
+fn small_rooms<V: Kernels<E>, E: Element>(
+    s: &Sweep<E>,
+    blocking: &Blocking,
+    threads: usize,
+) -> Option<small::Rooms> {
+    let alone = threads <= 1 || useful_threads(threads, s.work(), blocking.thresholds.thread_work) <= 1;
+    if alone { small::Rooms::of::<V, E>(s, blocking) } else { None }
 }
 
 /// Bytes of ∇W up to which each thread may have one of its own: half of a small L2.

@@ -67,6 +67,7 @@ mod registry;
 mod runs;
 mod scalar;
 mod scratch;
+mod small;
 mod stream;
 mod sums;
 mod sweep;
