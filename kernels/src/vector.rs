@@ -171,6 +171,18 @@ pub trait Extra<E: Element>: Simd {
     #[inline(always)]
     fn settle(self) {}
 
+    /// See [`Vector::store_tail`], if the unit has a faster way than a mask; of how many lanes.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn store_first(self, _: *mut E, _: usize, _: <Pulp<Self> as Lanes<E>>::V) -> bool
+    where
+        Pulp<Self>: Lanes<E>,
+    {
+        false
+    }
+
     /// See [`Vector::relu`].
     fn relu(self, v: <Pulp<Self> as Lanes<E>>::V) -> <Pulp<Self> as Lanes<E>>::V
     where
@@ -277,13 +289,13 @@ macro_rules! pulp_lanes {
         }
 
         impl<S: Extra<$e> + Send + Sync + 'static> Vector<$e> for Pulp<S> {
-            type Tail = MemMask<S::$m>;
+            type Tail = (MemMask<S::$m>, usize);
             const HINTS: bool = <S as Extra<$e>>::HINTS;
 
             #[inline(always)]
             fn tail(self, n: usize) -> Self::Tail {
                 // The bare mask: with what pulp keeps beside it, a load would go through a table of functions.
-                MemMask::new(self.0.$between(0, n as $bits).mask())
+                (MemMask::new(self.0.$between(0, n as $bits).mask()), n)
             }
             #[inline(always)]
             unsafe fn load_at(self, p: *const $e) -> S::$v {
@@ -307,12 +319,16 @@ macro_rules! pulp_lanes {
             #[inline(always)]
             unsafe fn load_tail(self, p: *const $e, tail: Self::Tail) -> S::$v {
                 // SAFETY: the caller says that the lanes of the mask can be read.
-                unsafe { self.0.$load(tail, p) }
+                unsafe { self.0.$load(tail.0, p) }
             }
             #[inline(always)]
             unsafe fn store_tail(self, p: *mut $e, tail: Self::Tail, v: S::$v) {
-                // SAFETY: the caller says that the lanes of the mask can be written.
-                unsafe { self.0.$store(tail, p, v) }
+                // SAFETY: the caller says that the lanes of the mask, the first ones, can be written.
+                unsafe {
+                    if !Extra::<$e>::store_first(self.0, p, tail.1, v) {
+                        self.0.$store(tail.0, p, v);
+                    }
+                }
             }
             #[inline(always)]
             unsafe fn turn(self, row: impl Fn(usize, usize) -> *const $e, put: impl FnMut(usize, S::$v)) {
