@@ -73,6 +73,12 @@ impl<E> Sweep<E> {
         let Shape { n, d, m } = self.shape;
         n.saturating_mul(d).saturating_mul(m)
     }
+
+    /// How many threads work on it, if there are so many.
+    #[inline(always)]
+    fn threads(&self, blocking: &Blocking, most: usize) -> usize {
+        if most <= 1 { 1 } else { useful_threads(most, self.work(), blocking.thresholds.thread_work) }
+    }
 }
 
 impl<E: Element> Sweep<E> {
@@ -118,11 +124,14 @@ pub unsafe fn sweep<V: Kernels<E>, E: Element>(
     if s.is_empty() {
         return Ok(());
     }
-    if let Some(rooms) = small_rooms::<V, E>(s, blocking, team.threads) {
+    let threads = s.threads(blocking, team.threads);
+    if threads == 1
+        && let Some(rooms) = small::Rooms::of::<V, E>(s, blocking)
+    {
         // SAFETY: the contract is the same.
         return unsafe { small::sweep(v, s, blocking, rooms, scratch) };
     }
-    let rooms = Rooms::new(v, s, blocking, team.threads);
+    let rooms = Rooms::new(v, s, blocking, threads);
     let room = scratch.get::<E>(rooms.total())?;
     let run = Run { v, s, blocking, rooms: &rooms, room };
     // SAFETY: the contract is the same, and the scratch memory is as `rooms` says.
@@ -143,21 +152,9 @@ pub fn need<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: &Blocking, 
     if s.is_empty() {
         return 0;
     }
-    match small_rooms::<V, E>(s, blocking, threads) {
-        Some(rooms) => rooms.total(),
-        None => Rooms::new(v, s, blocking, threads).total(),
-    }
-}
-
-/// The scratch memory of a small pass, if it is one.
-#[inline(always)]
-fn small_rooms<V: Kernels<E>, E: Element>(
-    s: &Sweep<E>,
-    blocking: &Blocking,
-    threads: usize,
-) -> Option<small::Rooms> {
-    let alone = threads <= 1 || useful_threads(threads, s.work(), blocking.thresholds.thread_work) <= 1;
-    if alone { small::Rooms::of::<V, E>(s, blocking) } else { None }
+    let threads = s.threads(blocking, threads);
+    let small = if threads == 1 { small::Rooms::of::<V, E>(s, blocking) } else { None };
+    small.map_or_else(|| Rooms::new(v, s, blocking, threads).total(), small::Rooms::total)
 }
 
 /// Bytes of ∇W up to which each thread may have one of its own: half of a small L2.
@@ -210,10 +207,6 @@ impl Rooms {
     #[inline(always)]
     fn new<V: Kernels<E>, E: Element>(v: V, s: &Sweep<E>, blocking: &Blocking, threads: usize) -> Self {
         let Shape { n, d, m } = s.shape;
-        let threads = match threads {
-            0 | 1 => 1,
-            _ => useful_threads(threads, s.work(), blocking.thresholds.thread_work),
-        };
         let by_blocks = (s.dw.is_some() || s.db.is_some()) && by_blocks(s.shape, E::BYTES, threads);
         let rows = n.min(if by_blocks { K_BLOCK } else { threads.saturating_mul(K_BLOCK) });
         let dz = if s.activation == Activation::Identity { 0 } else { line(rows.saturating_mul(m)) };

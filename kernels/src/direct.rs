@@ -59,7 +59,13 @@ fn plain<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool
 /// Elements of scratch memory that it needs: no more than a plan would.
 #[inline(always)]
 pub fn scratch<V: Kernels<E>, E: Element>(p: &Problem<E>) -> usize {
-    if V::LANES == 1 || p.b.col == 1 { 0 } else { line(p.n.next_multiple_of(V::LANES) * p.k) }
+    if V::LANES == 1 || p.b.col == 1 { 0 } else { room::<V, E>(p.n, p.k) }
+}
+
+/// Elements that `n` columns of `k` take when they have been turned.
+#[inline(always)]
+pub fn room<V: Kernels<E>, E: Element>(n: usize, k: usize) -> usize {
+    line(n.next_multiple_of(V::LANES) * k)
 }
 
 /// Computes it.

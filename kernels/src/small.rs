@@ -1,5 +1,6 @@
 //! The backward pass of a small layer: a batch of one block of rows, on one thread, row-major operands. The same as
-//! [`backward`](crate::backward), without what such a pass does not need and would wait for.
+//! [`backward`](crate::backward), without what such a pass does not need and would wait for: as one of its blocks, 8×8×8
+//! took up to 1.08 times as long.
 //!
 //! ```text
 //!     ∇Z = ∇Y ⊙ act'      ∇X = ∇Z·Wᵀ      ∇W = Xᵀ·∇Z      ∇b = 1ᵀ·∇Z
@@ -8,6 +9,7 @@
 use trine_core::{Activation, Element, Error, K_BLOCK, Shape};
 
 use crate::backward::Sweep;
+use crate::direct;
 use crate::elementwise::derive;
 use crate::gemm::gemm;
 use crate::isa::Kernels;
@@ -47,7 +49,7 @@ impl Rooms {
         let turns = s.dx.is_some() && s.w.row != 1 && n > const { turned::most_rows(V::ISA) };
         Some(Rooms {
             dz: if s.activation == Activation::Identity { 0 } else { line(n * m) },
-            product: if turns { line(d.next_multiple_of(V::LANES) * m) } else { 0 },
+            product: if turns { direct::room::<V, E>(d, m) } else { 0 },
         })
     }
 

@@ -88,26 +88,10 @@ impl Extra<f64> for V3 {
         }
     }
 
-    // As above.
     #[inline(always)]
-    unsafe fn store_first(self, mut p: *mut f64, n: usize, v: Self::f64s) -> bool {
-        // SAFETY: the first `n` elements can be written, as the caller says, in halves that are left of the vector.
-        unsafe {
-            let v = transmute::<Self::f64s, __m256d>(v);
-            if n >= 4 {
-                _mm256_storeu_pd(p, v);
-                return true;
-            }
-            let mut rest = _mm256_castpd256_pd128(v);
-            if n & 2 != 0 {
-                _mm_storeu_pd(p, rest);
-                (p, rest) = (p.add(2), _mm256_extractf128_pd::<1>(v));
-            }
-            if n & 1 != 0 {
-                _mm_store_sd(p, rest);
-            }
-        }
-        true
+    unsafe fn store_first(self, p: *mut f64, n: usize, v: Self::f64s) -> bool {
+        // SAFETY: `n` elements are twice as many of half the size; a register holds either.
+        unsafe { Extra::<f32>::store_first(self, p.cast(), 2 * n, transmute::<Self::f64s, Self::f32s>(v)) }
     }
 
     super::x86_same!(f64, f64s, max_f64s, splat_f64s, _mm256_stream_pd, __m256d);
