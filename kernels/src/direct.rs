@@ -5,7 +5,7 @@
 //!         microkernel, then the activation
 //! ```
 //!
-//! The same loops as in `gemm`, without what such a product does not need and would wait for.
+//! The same loops as in `blocked`, without what such a product does not need and would wait for.
 
 use trine_core::{Element, K_BLOCK};
 

@@ -10,8 +10,8 @@
 //! defined value ([`trine_core::linear`]), whatever the instruction set, the strides, the batch and
 //! the number of threads. The way of a call, file by file:
 //!
-//! `engine` (checks) → `dispatch` (which unit) → `plan` (which loops) → `direct`, `gemm`, `backward` (the loops)
-//! → `pack` → `microkernel` → `elementwise` (activations)
+//! `engine` (checks) → `dispatch` (which unit) → `gemm`, `backward` (which way) → `plan` (which loops) →
+//! `direct`, `blocked` and their like (the loops) → `pack` → `microkernel` → `elementwise` (activations)
 //!
 //! # Features
 //! - `std` (default): run-time detection of the instruction set, an engine that owns its scratch memory, threads;
@@ -33,6 +33,7 @@
 extern crate std;
 
 mod backward;
+mod blocked;
 #[cfg(feature = "std")]
 mod caches;
 mod chunks;

@@ -2,9 +2,10 @@
 
 use trine_core::{Element, Error};
 
+use crate::blocked::Planned;
 use crate::direct;
 use crate::executor::Team;
-use crate::gemm::{Planned, gemm, without_scratch};
+use crate::gemm::{gemm, without_scratch};
 use crate::isa::Kernels;
 use crate::plan::{Blocking, Tile};
 use crate::problem::Problem;
