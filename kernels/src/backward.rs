@@ -89,6 +89,14 @@ impl<E: Element> Sweep<E> {
         if self.activation == Activation::Identity { self.dy } else { packed }
     }
 
+    /// ∇X of some rows of the batch as a problem.
+    #[inline(always)]
+    fn dx_problem(&self, (r, rows): (usize, usize), dz: Source<E>, dx: Target<E>) -> Problem<E> {
+        let Shape { n, d, m } = self.shape;
+        let p = Problem::new((rows, d, m), dz, self.w.t(), dx.at(r, 0), self.dx_write);
+        p.of_rows(n).beside(self.dw.is_some())
+    }
+
     /// ∇W of some rows of the batch as a problem, in runs or not (see [`Problem::in_runs`]).
     #[inline(always)]
     fn dw_problem(
@@ -102,7 +110,7 @@ impl<E: Element> Sweep<E> {
         let Shape { d, m, .. } = self.shape;
         let mut p = Problem::new((d, m, rows), self.x.at(r, 0).t(), dz, dw, write);
         p.in_runs = in_runs;
-        p
+        p.beside(self.dx.is_some())
     }
 }
 
@@ -223,12 +231,10 @@ impl Rooms {
     /// (see `gemm`).
     #[inline(always)]
     fn products<V: Kernels<E>, E: Element>(self, v: V, s: &Sweep<E>, blocking: &Blocking) -> usize {
-        let Shape { n, d, m } = s.shape;
         let dz = s.dz();
         let mut most = 0;
         if let Some(dx) = &s.dx {
-            let p = Problem::new((self.rows, d, m), dz, s.w.t(), *dx, s.dx_write);
-            most = gemm_need(v, &p.of_rows(n), blocking);
+            most = gemm_need(v, &s.dx_problem((0, self.rows), dz, *dx), blocking);
         }
         if let Some(dw) = &s.dw {
             let dw = own_dw(s, *dw, self.by_blocks);
@@ -296,7 +302,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
         products: *mut E,
     ) {
         let Run { v, s, blocking, rooms, .. } = *self;
-        let Shape { n, d, m } = s.shape;
+        let Shape { d, m, .. } = s.shape;
         let scratch = (products, rooms.each);
         let mut dz = s.dy.at(r, 0);
         let upcoming = Upcoming::block::<V>(s, next, rooms.in_runs, blocking).map(Cell::new);
@@ -308,10 +314,9 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
                 dz = to.source();
             }
             if let Some(dx) = s.dx {
-                let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
                 // The products take about as long as each other.
                 spread::<V, E>(ahead, (rows, d, m), Order::Rows, 1 + usize::from(dw.is_some()));
-                gemm(v, &p.of_rows(n), blocking, scratch, ahead);
+                gemm(v, &s.dx_problem((r, rows), dz, dx), blocking, scratch, ahead);
             }
             if let Some(dw) = dw {
                 let p = s.dw_problem(
@@ -348,7 +353,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
     /// `rows` rows of the batch from row `r` on, all threads at the same: first ∇Z, then the outputs.
     unsafe fn wave(&self, team: Team<'_>, r: usize, rows: usize) {
         let Run { v, s, blocking, rooms, room } = *self;
-        let Shape { n, d, m } = s.shape;
+        let m = s.shape.m;
         let mut dz = s.dy.at(r, 0);
         if s.activation != Activation::Identity {
             let to = Target { ptr: room, row: m, col: 1 };
@@ -363,10 +368,7 @@ impl<V: Kernels<E>, E: Element> Run<'_, V, E> {
             dz = to.source();
         }
         let write = self.write(r);
-        let dx = s.dx.map(|dx| {
-            let p = Problem::new((rows, d, m), dz, s.w.t(), dx.at(r, 0), s.dx_write);
-            Parts::new(p.of_rows(n).oriented(), team.threads)
-        });
+        let dx = s.dx.map(|dx| Parts::new(s.dx_problem((r, rows), dz, dx).oriented(), team.threads));
         let dw = s.dw.map(|dw| {
             let p = s.dw_problem((r, rows), dz, dw, write, rooms.in_runs.then_some(0));
             Parts::new(p.oriented(), team.threads)

@@ -56,6 +56,11 @@ impl Plan {
         Tile::of(self.isa, self.bytes)
     }
 
+    /// Whether both products are computed in one sweep over the batch.
+    fn sweeps(&self) -> bool {
+        matches!(self.op, Op::Backward | Op::Step)
+    }
+
     /// Whether ∇W goes in runs of the batch.
     fn goes_in_runs(&self) -> bool {
         let Shape { n, d, m } = self.shape;
@@ -66,15 +71,14 @@ impl Plan {
     fn products(&self) -> impl Iterator<Item = (&'static str, Product)> {
         let Shape { n, d, m } = self.shape;
         let batch = n.min(K_BLOCK.saturating_mul(self.threads));
-        let sweep = matches!(self.op, Op::Backward | Op::Step);
-        let rows = if sweep { batch } else { n };
+        let rows = if self.sweeps() { batch } else { n };
         let forward = Product { m: n, n: m, k: d, a: Order::Rows, b: Order::Rows, b_row: m };
         let dx = Product { m: rows, n: d, k: m, a: Order::Rows, b: Order::Columns, b_row: 1 };
         let dw = Product { m: d, n: m, k: rows, a: Order::Columns, b: Order::Rows, b_row: m };
         let all = [
             (self.op == Op::Forward, "Y = X·W", forward),
-            (sweep || self.op == Op::GradInput, "∇X = ∇Z·Wᵀ", dx),
-            (sweep || self.op == Op::GradParams, "∇W = Xᵀ·∇Z", dw),
+            (self.sweeps() || self.op == Op::GradInput, "∇X = ∇Z·Wᵀ", dx),
+            (self.sweeps() || self.op == Op::GradParams, "∇W = Xᵀ·∇Z", dw),
         ];
         all.into_iter().filter(|&(wanted, ..)| wanted).map(|(_, name, product)| (name, product))
     }
@@ -103,7 +107,7 @@ impl fmt::Display for Plan {
             self.threads,
             self.scratch_bytes()
         )?;
-        if matches!(self.op, Op::Backward | Op::Step) {
+        if self.sweeps() {
             let rows = n.min(K_BLOCK.saturating_mul(self.threads));
             writeln!(
                 f,
@@ -115,10 +119,12 @@ impl fmt::Display for Plan {
             let loops = Loops::new(p, self.isa, self.blocking, self.bytes);
             writeln!(f, "  {name}: {}×{} outputs, sums over {}, closed every {K_BLOCK}", p.m, p.n, p.k)?;
             let shape = (p.m, p.n, p.k);
+            // In a sweep W is read beside ∇W.
+            let passing = p.m.saturating_mul(p.n).saturating_mul(if self.sweeps() { 2 } else { 1 });
             // A bias or an activation, and a B by columns, are left to the tiles.
             if self.op != Op::Forward
                 && matches!(p.b, Order::Rows)
-                && outer::pays(shape, loops.tile.lanes, self.bytes, self.blocking.thresholds)
+                && outer::pays(shape, passing, loops.tile.lanes, self.bytes, self.blocking.thresholds)
             {
                 writeln!(f, "    row after row of the output: it costs more than the multiply-adds")?;
                 continue;

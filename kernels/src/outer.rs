@@ -25,29 +25,26 @@ use crate::vector::Vector;
 /// The longest sum: with more products than this the multiply-adds count again, and a tile loads less for each.
 const MOST: usize = 4;
 
-/// Whether an m×n output of sums over k is computed like this; of more than one product only if it is aligned and only
-/// written. What stays in the
-/// caches is written as fast by tiles, which load less for each product, unless there is only one.
+/// Whether an m×n output of sums over k, with so many elements [`passing`](Problem::passing), is computed like this; of
+/// more than one product only if it is aligned and only written. What stays in the caches is written as fast by tiles,
+/// which load less for each product, unless there is only one.
 pub const fn pays(
     (m, n, k): (usize, usize, usize),
+    passing: usize,
     lanes: usize,
     bytes: usize,
     thresholds: Thresholds,
 ) -> bool {
     let short = lanes > 1 && k >= 1 && k <= MOST && n >= 2 * lanes;
     let size = m.saturating_mul(n).saturating_mul(bytes);
-    short && (k == 1 && size > thresholds.outer_bytes || goes_past(size, thresholds))
-}
-
-/// Whether so many bytes go past the caches. Of a part for one thread its own bytes count.
-const fn goes_past(size: usize, thresholds: Thresholds) -> bool {
-    size >= thresholds.past_bytes
+    short
+        && (k == 1 && size > thresholds.outer_bytes || passing.saturating_mul(bytes) > thresholds.past_bytes)
 }
 
 /// Whether this is for a problem in its best orientation.
 #[inline(always)]
 pub fn fits<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> bool {
-    pays((p.m, p.n, p.k), V::LANES, E::BYTES, blocking.thresholds)
+    pays((p.m, p.n, p.k), p.passing, V::LANES, E::BYTES, blocking.thresholds)
         && p.b.col == 1
         && p.c.col == 1
         && matches!(p.activation, Activation::Identity)
@@ -71,8 +68,7 @@ fn is_aligned<V: Kernels<E>, E: Element>(p: &Problem<E>) -> bool {
 #[inline(never)]
 pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking) {
     let add = matches!(p.start, Start::Old);
-    let size = p.m.saturating_mul(p.n).saturating_mul(E::BYTES);
-    let past = !add && is_aligned::<V, E>(p) && goes_past(size, blocking.thresholds);
+    let past = !add && is_aligned::<V, E>(p) && p.is_large(&blocking.thresholds);
     // SAFETY: the contract is the same; the second parameter but two is the length of the sum; the rows of what goes
     // past are aligned, and of sums of more than one product all go past.
     unsafe {

@@ -75,8 +75,9 @@ pub struct Problem<E> {
     /// Whether it is computed as `Cᵀ = Bᵀ·Aᵀ`. Decided once for the whole product: a part that
     /// decided for itself could need more scratch memory than the whole.
     pub flip: bool,
-    /// Elements of the whole product's C, of which this may be a part.
-    pub whole: usize,
+    /// Elements of the whole product's C, of which this may be a part, and of what is as large and read by the same call:
+    /// what the last level of cache would have to hold for C to be found there later.
+    pub passing: usize,
     /// Whether its sums go through [`runs`](crate::runs) of a batch, decided once as well (but that a part may have tiles
     /// too low for it), and how many values of k lie between these and those that come next.
     pub in_runs: Option<usize>,
@@ -104,14 +105,14 @@ impl<E: Element> Problem<E> {
             activation: Activation::Identity,
             y: None,
             flip: flips(&c, m, n),
-            whole: m.saturating_mul(n),
+            passing: m.saturating_mul(n),
             in_runs: None,
         }
     }
 
     /// The same, being some rows of a product with `m` of them.
     pub fn of_rows(self, m: usize) -> Self {
-        Problem { flip: flips(&self.c, m, self.n), whole: m.saturating_mul(self.n), ..self }
+        Problem { flip: flips(&self.c, m, self.n), passing: m.saturating_mul(self.n), ..self }
     }
 
     /// The same product seen from the other side: `Cᵀ = Bᵀ·Aᵀ`.
@@ -201,12 +202,23 @@ impl<E: Element> Problem<E> {
         self.activation != Activation::Identity || self.y.is_some()
     }
 
+    /// The same in a call that reads something as large as C, or not.
+    pub fn beside(self, is: bool) -> Self {
+        Problem { passing: if is { self.passing.saturating_mul(2) } else { self.passing }, ..self }
+    }
+
+    /// Whether what passes with C is too much for the last level of cache.
+    #[inline(always)]
+    pub fn is_large(&self, thresholds: &Thresholds) -> bool {
+        self.passing.saturating_mul(E::BYTES) > thresholds.past_bytes
+    }
+
     /// Whether C is written past the caches, in which nobody would find it later: it is only written, once and in whole
     /// cache lines, and the sums are too short to hide that it is read before.
     #[inline(always)]
     pub fn goes_past<V: Vector<E>>(&self, thresholds: &Thresholds) -> bool {
         V::HINTS
-            && self.whole.saturating_mul(E::BYTES) >= thresholds.past_bytes
+            && self.is_large(thresholds)
             && self.k <= SHORT
             && !matches!(self.start, Start::Old)
             && (self.is_relu() || !self.activates())

@@ -54,7 +54,7 @@ impl Engine<'_> {
             y: z.is_some().then_some(y),
             c,
             flip: flips(&c, shape.n, shape.m),
-            whole: shape.n.saturating_mul(shape.m),
+            passing: shape.n.saturating_mul(shape.m),
             in_runs: None,
         };
         // SAFETY: the contract is the same.

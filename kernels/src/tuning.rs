@@ -36,9 +36,9 @@ pub struct Thresholds {
     pub fetch_a_bytes: usize,
     /// Sums of one product go row after row of the output if that has more bytes than this …
     pub outer_bytes: usize,
-    /// … and of up to four, past the caches, if it is only written and has at least so many. Other outputs of so many go
-    /// past the caches, too, if their sums are short. A backward pass on so many fetches the next block of the batch. A W
-    /// of more is read in few streams where it is turned.
+    /// … and of up to four, past the caches, if it is only written and has more than so many, with what the same call
+    /// reads that is as large. Other outputs of more go past the caches, too, if their sums are short. A backward pass on
+    /// so many fetches the next block of the batch. A W of more is read in few streams where it is turned.
     pub past_bytes: usize,
     /// Multiply-adds up to which a product is computed where its operands lie, without a plan …
     pub small: usize,
