@@ -12,6 +12,7 @@ use crate::outer;
 use crate::plan::{Access, Blocking, Loops, Order, Packing, Product, Tile};
 use crate::runs;
 use crate::scratch::{Op, elements};
+use crate::slabs;
 use crate::stream;
 use crate::turned;
 
@@ -153,6 +154,13 @@ impl fmt::Display for Plan {
             }
             if matches!(p.b, Order::Columns) && chunks::pays(shape, self.isa, self.bytes, &self.blocking) {
                 writeln!(f, "    right operand turned into L1, a chunk at a time for all rows")?;
+                continue;
+            }
+            if self.op == Op::Forward && slabs::pays(shape, self.isa, self.bytes, &self.blocking) {
+                writeln!(
+                    f,
+                    "    rows of the right operand from end to end into L2, a slab of them at a time"
+                )?;
                 continue;
             }
             if matches!(p.b, Order::Rows)

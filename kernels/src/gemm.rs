@@ -6,6 +6,7 @@
 //! | `turned`, `chunks` | few rows times a B by columns |
 //! | `narrow` | outputs narrower than a vector |
 //! | `stream` | few rows times a large B by rows |
+//! | `slabs` | several rows times a B by rows from memory |
 //! | `runs` | sums over a batch that the near caches do not hold |
 //! | `direct` | small products, where their operands lie |
 //! | `blocked` | all others, in blocks that the caches hold |
@@ -21,6 +22,7 @@ use crate::outer;
 use crate::plan::{self, Blocking};
 use crate::problem::Problem;
 use crate::runs;
+use crate::slabs;
 use crate::stream;
 use crate::sweep;
 use crate::turned;
@@ -61,6 +63,12 @@ unsafe fn oriented<V: Kernels<E>, E: Element>(
 ) {
     // SAFETY: the contract is the same.
     unsafe {
+        // A part may have fewer rows than the whole, which did not ask for what sums need.
+        if let Some(need) = slabs::need::<V, E>(oriented, blocking)
+            && need <= len
+        {
+            return slabs::run(v, oriented, blocking, scratch);
+        }
         if without_scratch(v, oriented, blocking, ahead) {
             return;
         }

@@ -68,6 +68,7 @@ mod registry;
 mod runs;
 mod scalar;
 mod scratch;
+mod slabs;
 mod small;
 mod stream;
 mod sums;

@@ -14,6 +14,7 @@
 use trine_core::K_BLOCK;
 
 use crate::isa::Isa;
+use crate::slabs;
 use crate::tuning::Thresholds;
 
 /// How much of the operands is worked on at a time. Only speed depends on it.
@@ -332,6 +333,13 @@ pub const fn gemm_scratch(m: usize, n: usize, k: usize, isa: Isa, blocking: Bloc
         let loops = Loops::new(p, isa, blocking, bytes);
         most = at_least(loops.regions(p, isa, bytes)[1].saturating_add(tile_scratch(tile)), most);
         case += 1;
+    }
+    // Sums that wait, if C lies so, or as Cᵀ.
+    if slabs::pays((m, n, k), isa, bytes, &blocking) {
+        most = at_least(most, slabs::scratch((m, n), bytes));
+    }
+    if slabs::pays((n, m, k), isa, bytes, &blocking) {
+        most = at_least(most, slabs::scratch((n, m), bytes));
     }
     most
 }

@@ -10,6 +10,7 @@ use crate::isa::Kernels;
 use crate::plan::{Blocking, Tile};
 use crate::problem::Problem;
 use crate::scratch::Scratch;
+use crate::slabs;
 use crate::threads::{Cuts, Shared, fork};
 
 /// Computes it on at most the threads of a team.
@@ -36,6 +37,13 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
     let team = team.for_work(p.m.saturating_mul(p.n).saturating_mul(p.k), blocking.thresholds.thread_work);
     // What is worth several threads is cut first.
     let alone = team.threads <= 1;
+    let sums = slabs::need::<V, E>(oriented, blocking);
+    if alone && let Some(need) = sums {
+        let room = scratch.get::<E>(need)?;
+        // SAFETY: the contract is the same, with room for the sums.
+        unsafe { slabs::run(v, oriented, blocking, room) };
+        return Ok(());
+    }
     // SAFETY: the contract is the same.
     if alone && unsafe { without_scratch(v, oriented, blocking, None) } {
         return Ok(());
@@ -50,7 +58,7 @@ pub unsafe fn product<V: Kernels<E>, E: Element>(
         return Ok(());
     }
     let planned = Planned::new(v, *oriented, blocking);
-    let each = planned.scratch();
+    let each = planned.scratch().max(sums.unwrap_or(0));
     let room = scratch.get::<E>(team.threads.saturating_mul(each))?;
     // SAFETY: the contract is the same, and each thread has the scratch memory that the whole needs: a part
     // needs no more (see `gemm`).

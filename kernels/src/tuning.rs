@@ -38,7 +38,8 @@ pub struct Thresholds {
     pub outer_bytes: usize,
     /// … and of up to four, past the caches, if it is only written and has more than so many, with what the same call
     /// reads that is as large. Other outputs of more go past the caches, too, if their sums are short. A backward pass on
-    /// so many fetches the next block of the batch. A W of more is read in few streams where it is turned.
+    /// so many fetches the next block of the batch. A W of more is read in few streams where it is turned, and slab by
+    /// slab by several rows.
     pub past_bytes: usize,
     /// Multiply-adds up to which a product is computed where its operands lie, without a plan …
     pub small: usize,

@@ -265,6 +265,26 @@ fn several_rows_times_rows_that_compete_for_places() {
     hold_on(cases, EXACT);
 }
 
+/// Several rows times a W that counts as larger than the caches, in slabs: every number of rows, slabs and blocks of the
+/// sum that end early, a part of a vector, more columns than a slab has; on one thread and on two.
+#[test]
+fn several_rows_times_a_w_from_memory() {
+    let sizes = [(1, 50), (5, 401), (64, 17), (67, 100), (130, 96), (K_BLOCK + 7, 75), (12, 4096 + 23)];
+    let cases =
+        (2..=9).flat_map(|rows| sizes.map(|(k, cols)| (rows, k, cols))).flat_map(|(rows, k, cols)| {
+            let [sum, relu, silu] = calls(rows, k, cols);
+            let mut columns = sum.clone().ordered(&[(Role::X, Order::Columns)]);
+            columns.places[Role::W as usize].pad = 5;
+            let threads = Case { threads: 2, ..sum.clone() };
+            [sum, relu, silu, columns, threads].map(|case| Case {
+                blocks: Blocks::Tiny,
+                memory: Memory::GuardBehind,
+                ..case
+            })
+        });
+    hold_on(cases, EXACT);
+}
+
 /// Larger than small, and no operand worth a copy: no plan either. Around the end of a block of the sum and of what
 /// there is room for of a B by columns.
 #[test]

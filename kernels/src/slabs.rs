@@ -1,0 +1,279 @@
+//! Several rows times a B whose rows are contiguous, from memory: the forward pass of a few samples.
+//!
+//! ```text
+//!     for each panel of columns                 rows of B are read from end to end of it
+//!         for each slab of B                    some values of k, which stay in L2
+//!             pack A's
+//!             for each strip of vectors of columns
+//!                 sums[i][·] += A[i][k] · B[k][·]     of these k, and fetch a part of the next slab
+//!         C = initial + alpha·sums
+//! ```
+//!
+//! A tile reads a piece of each row of B, one page of memory after the other, and the multiply-adds wait. Here memory
+//! sends whole rows of the next slab, while the strips of this one come from L2; the sums wait there, too.
+
+use core::array::from_fn;
+use core::mem::MaybeUninit;
+
+use trine_core::{Element, K_BLOCK};
+
+use crate::elementwise::activate;
+use crate::isa::{Isa, Kernels};
+use crate::microkernel::{UNROLL, end, sum};
+use crate::pack;
+use crate::plan::{Blocking, LINE, Packing, at_most, line};
+use crate::problem::Problem;
+use crate::tiles::Tiles;
+use crate::vector::Vector;
+
+/// Values of k in a slab, at most and at least.
+const LONGEST: usize = 64;
+const SHORTEST: usize = 8;
+
+/// Bytes of each row of a slab: pages enough for their places to be looked up together.
+const WIDE: usize = 16 << 10;
+
+/// The most rows.
+pub const MOST_ROWS: usize = 8;
+
+/// Rows from which on multiply-adds keep memory waiting: half as large a B is large then.
+const SEVERAL: usize = 5;
+
+/// Whether a unit has kernels for this.
+pub const fn is_for(isa: Isa) -> bool {
+    matches!(isa, Isa::Avx512)
+}
+
+/// Whether an output of m×n sums over k is computed like this.
+pub const fn pays((m, n, k): (usize, usize, usize), isa: Isa, bytes: usize, blocking: &Blocking) -> bool {
+    let size = n.saturating_mul(k).saturating_mul(bytes);
+    let large = blocking.thresholds.past_bytes / if m < SEVERAL { 1 } else { 2 };
+    let auto = matches!(blocking.packing, Packing::Auto);
+    is_for(isa) && m > 1 && m <= MOST_ROWS && k > 0 && auto && size >= large
+}
+
+/// Elements of scratch memory that it needs for such an output: its sums wait there.
+pub const fn scratch((m, n): (usize, usize), bytes: usize) -> usize {
+    line(m * at_most(n, WIDE / bytes).next_multiple_of(LINE / bytes))
+}
+
+/// The same for a problem in its best orientation, if it is computed like this.
+#[inline(always)]
+pub fn need<V: Kernels<E>, E: Element>(p: &Problem<E>, blocking: &Blocking) -> Option<usize> {
+    let fits = const { is_for(V::ISA) }
+        && p.b.col == 1
+        && p.c.col == 1
+        && pays((p.m, p.n, p.k), V::ISA, E::BYTES, blocking);
+    fits.then(|| scratch((p.m, p.n), E::BYTES))
+}
+
+/// What of B is fetched next: the lines of its rows, one after the other.
+struct Next<E> {
+    at: *const E,
+    /// The end of this row.
+    end: *const E,
+    /// Elements from the end of a row to the beginning of the next.
+    gap: usize,
+    cols: usize,
+}
+
+impl<E: Element> Next<E> {
+    /// So many lines; at last some that nobody needs.
+    #[inline(always)]
+    fn fetch<V: Vector<E>>(&mut self, v: V, lines: usize) {
+        for _ in 0..lines {
+            v.prefetch(self.at);
+            self.at = self.at.wrapping_add(LINE / E::BYTES);
+            if self.at >= self.end {
+                self.at = self.end.wrapping_add(self.gap);
+                self.end = self.at.wrapping_add(self.cols);
+            }
+        }
+    }
+}
+
+/// Whether sums come from the slab before, go on to the next.
+#[derive(Clone, Copy)]
+struct Stages {
+    resumes: bool,
+    stays: bool,
+}
+
+/// Computes it.
+///
+/// # Safety
+/// It has a [`need`]; the operands can be accessed as their shapes and strides say; C (and Y) overlap nothing else, and no
+/// two of their elements share a place. `room` has as many elements.
+#[inline(never)]
+pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking, room: *mut E) {
+    let near = blocking.thresholds.copy_b_bytes / 2;
+    // SAFETY: the contract is the same, and the first parameter is the number of rows.
+    unsafe {
+        match p.m {
+            2 => rows::<V, E, 2, 8>(v, p, near, room),
+            3 => rows::<V, E, 3, 6>(v, p, near, room),
+            4 => rows::<V, E, 4, 6>(v, p, near, room),
+            5 => rows::<V, E, 5, 4>(v, p, near, room),
+            6 => rows::<V, E, 6, 4>(v, p, near, room),
+            7 => rows::<V, E, 7, 3>(v, p, near, room),
+            _ => rows::<V, E, 8, 3>(v, p, near, room),
+        }
+    }
+}
+
+/// The same for MR rows; slabs have at most `near` bytes.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(
+    v: V,
+    p: &Problem<E>,
+    near: usize,
+    sums: *mut E,
+) {
+    let p = *p;
+    v.vectorize(
+        #[inline(always)]
+        || {
+            let mut a = MaybeUninit::<[[E; MR]; LONGEST]>::uninit();
+            let a: *mut E = a.as_mut_ptr().cast();
+            let wide = WIDE / E::BYTES;
+            let longest = (near / at_most(p.n, wide) / E::BYTES).clamp(SHORTEST, LONGEST) / UNROLL * UNROLL;
+            for j in (0..p.n).step_by(wide) {
+                let cols = wide.min(p.n - j);
+                for pc in (0..p.k).step_by(K_BLOCK) {
+                    let close = p.k.min(pc + K_BLOCK);
+                    for k in (pc..close).step_by(longest) {
+                        let len = longest.min(close - k);
+                        let next = if k + len < p.k { p.b.at(k + len, j) } else { p.b.at(0, j + wide) };
+                        let mut next = Next {
+                            at: next.ptr,
+                            end: next.ptr.wrapping_add(cols),
+                            gap: p.b.row.wrapping_sub(cols),
+                            cols,
+                        };
+                        // SAFETY: some columns of B and of C, and room for their sums.
+                        unsafe {
+                            pack::micropanel(p.a.at(0, k), MR, len, a);
+                            let block = p.columns((pc, close - pc), j);
+                            let t = Tiles { a, a_row: 1, a_col: MR, b: p.b.at(k, j).ptr, len, ..block };
+                            let stages = Stages { resumes: k > pc, stays: k + len < close };
+                            slab::<V, E, MR, NRV>(v, &t, cols, stages, sums, &mut next);
+                        }
+                    }
+                }
+            }
+            if !p.is_relu() && p.activates() {
+                // SAFETY: all of C.
+                unsafe { activate(v, p.activation, p.c.source(), p.y.unwrap_or(p.c), p.m, p.n) };
+            }
+        },
+    );
+}
+
+/// Adds the products of a slab to the sums of all its columns. `resumes`, `stays`: whether there are sums before it in
+/// this block, behind it; if there are none behind it, `C = initial + alpha·sums`.
+///
+/// # Safety
+/// The operands can be accessed like that, A as it is packed, rows of B and of C are contiguous; C overlaps no other,
+/// except that it may be the initial matrix. `sums` has room for whole vectors of all columns of MR rows.
+#[inline(always)]
+unsafe fn slab<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
+    v: V,
+    t: &Tiles<E>,
+    cols: usize,
+    stages: Stages,
+    mut sums: *mut E,
+    next: &mut Next<E>,
+) {
+    let (mut j, lanes) = (0, V::LANES);
+    // SAFETY: strips of these columns, the last perhaps a part of a vector.
+    unsafe {
+        while j + NRV * lanes <= cols {
+            strip::<V, E, MR, NRV, false>(v, t, (j, lanes), stages, sums, next);
+            sums = sums.wrapping_add(MR * NRV * lanes);
+            j += NRV * lanes;
+        }
+        while j + lanes <= cols {
+            strip::<V, E, MR, 1, false>(v, t, (j, lanes), stages, sums, next);
+            sums = sums.wrapping_add(MR * lanes);
+            j += lanes;
+        }
+        if j < cols {
+            strip::<V, E, MR, 1, true>(v, t, (j, cols - j), stages, sums, next);
+        }
+    }
+}
+
+/// The same for a strip of NRV vectors that begins at column `j`, with `last` columns in the last one.
+///
+/// # Safety
+/// As for [`slab`].
+#[inline(always)]
+unsafe fn strip<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+    v: V,
+    t: &Tiles<E>,
+    (j, last): (usize, usize),
+    stages: Stages,
+    sums: *mut E,
+    next: &mut Next<E>,
+) {
+    let tail = v.tail(last);
+    let place = |i, q| sums.wrapping_add((i * NRV + q) * V::LANES);
+    let (b, c, initial) = (t.b.wrapping_add(j), t.c.wrapping_add(j), t.initial.at(0, j));
+    // Strides that the compiler should know.
+    let mut s = Tiles { b, c, initial, b_col: 1, c_col: 1, a_row: 1, a_col: MR, ..*t };
+    // SAFETY: MR rows of A, so many vectors of B and of C, and a place for as many sums.
+    unsafe {
+        let begin = |i, q| if stages.resumes { v.load_at(place(i, q)) } else { v.splat(E::ZERO) };
+        let mut acc: [[V::V; NRV]; MR] = from_fn(|i| from_fn(|q| begin(i, q)));
+        s.len = UNROLL;
+        for _ in 0..t.len / UNROLL {
+            // As much as is read.
+            next.fetch(v, NRV * UNROLL * V::LANES * E::BYTES / LINE);
+            sum::<V, E, MR, NRV, TAIL, false, false, false>(v, &s, None, &mut acc, tail);
+            s.a = s.a.wrapping_add(UNROLL * MR);
+            s.b = s.b.wrapping_add(UNROLL * s.b_row);
+        }
+        s.len = t.len % UNROLL;
+        sum::<V, E, MR, NRV, TAIL, false, false, false>(v, &s, None, &mut acc, tail);
+        if !stages.stays {
+            return end::<V, E, MR, NRV, TAIL, false>(v, &s, acc, tail);
+        }
+        for (i, acc) in acc.iter().enumerate() {
+            for (q, &acc) in acc.iter().enumerate() {
+                v.store_at(place(i, q), acc);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Caches;
+
+    #[test]
+    fn pay_for_several_rows_and_a_b_beyond_the_caches() {
+        let mut usual = Blocking::for_caches(Caches::DEFAULT, Isa::Avx512, 4);
+        usual.thresholds.past_bytes = 16 << 20;
+        let on = |m, n, k| pays((m, n, k), Isa::Avx512, 4, &usual);
+        assert!(on(2, 1024, 4096) && on(4, 4096, 1024) && on(5, 1024, 2048) && on(8, 2048, 1024));
+        // As small as that, too few rows, too many.
+        assert!(!on(4, 1024, 4095) && !on(5, 1024, 2047) && !on(1, 4096, 4096) && !on(9, 4096, 4096));
+        // Nothing to add, another unit, nothing to be copied.
+        let mut any = usual;
+        any.thresholds.past_bytes = 0;
+        let never = Blocking { packing: Packing::Never, ..any };
+        assert!(pays((4, 100, 1), Isa::Avx512, 4, &any) && !pays((4, 100, 0), Isa::Avx512, 4, &any));
+        assert!(!pays((4, 100, 1), Isa::Avx2, 4, &any) && !pays((4, 100, 1), Isa::Avx512, 4, &never));
+    }
+
+    #[test]
+    fn need_room_for_the_sums_of_a_slab() {
+        assert_eq!(scratch((8, 4096), 4), 8 * 4096);
+        assert_eq!(scratch((8, 5000), 4), 8 * 4096);
+        assert_eq!(scratch((3, 17), 4), 3 * 32);
+        assert_eq!(scratch((3, 17), 8), 3 * 24 + 8);
+    }
+}
