@@ -36,20 +36,27 @@ const WIDE: usize = 16 << 10;
 /// The most rows.
 pub const MOST_ROWS: usize = 8;
 
-/// Rows from which on multiply-adds keep memory waiting: half as large a B is large then.
-const SEVERAL: usize = 5;
-
 /// Whether a unit has kernels for this.
 pub const fn is_for(isa: Isa) -> bool {
-    matches!(isa, Isa::Avx512)
+    matches!(isa, Isa::Avx512 | Isa::Avx2)
+}
+
+/// Bytes of a B from which on this pays: with many rows multiply-adds keep memory waiting, and half as large a B is large;
+/// AVX2 has no registers for tiles of so many, and waits for L2, too.
+const fn large(rows: usize, isa: Isa, past_bytes: usize) -> usize {
+    match (isa, rows) {
+        (Isa::Avx2, 7..) => past_bytes.saturating_mul(2),
+        (Isa::Avx2, _) | (_, 0..5) => past_bytes,
+        _ => past_bytes / 2,
+    }
 }
 
 /// Whether an output of m×n sums over k is computed like this.
 pub const fn pays((m, n, k): (usize, usize, usize), isa: Isa, bytes: usize, blocking: &Blocking) -> bool {
     let size = n.saturating_mul(k).saturating_mul(bytes);
-    let large = blocking.thresholds.past_bytes / if m < SEVERAL { 1 } else { 2 };
     let auto = matches!(blocking.packing, Packing::Auto);
-    is_for(isa) && m > 1 && m <= MOST_ROWS && k > 0 && auto && size >= large
+    let several = is_for(isa) && m > 1 && m <= MOST_ROWS && k > 0;
+    several && auto && size >= large(m, isa, blocking.thresholds.past_bytes)
 }
 
 /// Elements of scratch memory that it needs for such an output: its sums wait there.
@@ -107,25 +114,35 @@ struct Stages {
 #[inline(never)]
 pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>, blocking: &Blocking, room: *mut E) {
     let near = blocking.thresholds.copy_b_bytes / 2;
-    // SAFETY: the contract is the same, and the first parameter is the number of rows.
+    // Rows of one tile and of another below it, vectors: 32 registers, or 16.
+    macro_rules! tiles {
+        ($wide:literal $nrv:literal, $mr:literal $rest:literal $narrow:literal) => {
+            if const { matches!(V::ISA, Isa::Avx512) } {
+                rows::<V, E, $wide, 0, $nrv>(v, p, near, room)
+            } else {
+                rows::<V, E, $mr, $rest, $narrow>(v, p, near, room)
+            }
+        };
+    }
+    // SAFETY: the contract is the same, and so many are the rows.
     unsafe {
         match p.m {
-            2 => rows::<V, E, 2, 8>(v, p, near, room),
-            3 => rows::<V, E, 3, 6>(v, p, near, room),
-            4 => rows::<V, E, 4, 6>(v, p, near, room),
-            5 => rows::<V, E, 5, 4>(v, p, near, room),
-            6 => rows::<V, E, 6, 4>(v, p, near, room),
-            7 => rows::<V, E, 7, 3>(v, p, near, room),
-            _ => rows::<V, E, 8, 3>(v, p, near, room),
+            2 => tiles!(2 8, 2 0 4),
+            3 => tiles!(3 6, 3 0 3),
+            4 => tiles!(4 6, 4 0 3),
+            5 => tiles!(5 4, 5 0 2),
+            6 => tiles!(6 4, 6 0 2),
+            7 => tiles!(7 3, 4 3 2),
+            _ => tiles!(8 3, 4 4 2),
         }
     }
 }
 
-/// The same for MR rows; slabs have at most `near` bytes.
+/// The same for MR + REST rows; slabs have at most `near` bytes.
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(
+unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const REST: usize, const NRV: usize>(
     v: V,
     p: &Problem<E>,
     near: usize,
@@ -135,7 +152,7 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(
     v.vectorize(
         #[inline(always)]
         || {
-            let mut a = MaybeUninit::<[[E; MR]; LONGEST]>::uninit();
+            let mut a = MaybeUninit::<[[E; MOST_ROWS]; LONGEST]>::uninit();
             let a: *mut E = a.as_mut_ptr().cast();
             let wide = WIDE / E::BYTES;
             let longest = (near / at_most(p.n, wide) / E::BYTES).clamp(SHORTEST, LONGEST) / UNROLL * UNROLL;
@@ -154,11 +171,11 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(
                         };
                         // SAFETY: some columns of B and of C, and room for their sums.
                         unsafe {
-                            pack::micropanel(p.a.at(0, k), MR, len, a);
+                            pack::micropanel(p.a.at(0, k), MR + REST, len, a);
                             let block = p.columns((pc, close - pc), j);
-                            let t = Tiles { a, a_row: 1, a_col: MR, b: p.b.at(k, j).ptr, len, ..block };
+                            let t = Tiles { a, b: p.b.at(k, j).ptr, len, ..block };
                             let stages = Stages { resumes: k > pc, stays: k + len < close };
-                            slab::<V, E, MR, NRV>(v, &t, cols, stages, sums, &mut next);
+                            slab::<V, E, MR, REST, NRV>(v, &t, cols, stages, sums, &mut next);
                         }
                     }
                 }
@@ -171,14 +188,14 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(
     );
 }
 
-/// Adds the products of a slab to the sums of all its columns. `resumes`, `stays`: whether there are sums before it in
+/// Adds the products of a slab to the sums of all its columns, A being packed. `resumes`, `stays`: whether there are sums before it in
 /// this block, behind it; if there are none behind it, `C = initial + alpha·sums`.
 ///
 /// # Safety
 /// The operands can be accessed like that, A as it is packed, rows of B and of C are contiguous; C overlaps no other,
-/// except that it may be the initial matrix. `sums` has room for whole vectors of all columns of MR rows.
+/// except that it may be the initial matrix. `sums` has room for whole vectors of all columns of MR + REST rows.
 #[inline(always)]
-unsafe fn slab<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
+unsafe fn slab<V: Vector<E>, E: Element, const MR: usize, const REST: usize, const NRV: usize>(
     v: V,
     t: &Tiles<E>,
     cols: usize,
@@ -190,17 +207,17 @@ unsafe fn slab<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
     // SAFETY: strips of these columns, the last perhaps a part of a vector.
     unsafe {
         while j + NRV * lanes <= cols {
-            strip::<V, E, MR, NRV, false>(v, t, (j, lanes), stages, sums, next);
-            sums = sums.wrapping_add(MR * NRV * lanes);
+            strip::<V, E, MR, REST, NRV, false>(v, t, (j, lanes), stages, sums, next);
+            sums = sums.wrapping_add((MR + REST) * NRV * lanes);
             j += NRV * lanes;
         }
         while j + lanes <= cols {
-            strip::<V, E, MR, 1, false>(v, t, (j, lanes), stages, sums, next);
-            sums = sums.wrapping_add(MR * lanes);
+            strip::<V, E, MR, REST, 1, false>(v, t, (j, lanes), stages, sums, next);
+            sums = sums.wrapping_add((MR + REST) * lanes);
             j += lanes;
         }
         if j < cols {
-            strip::<V, E, MR, 1, true>(v, t, (j, cols - j), stages, sums, next);
+            strip::<V, E, MR, REST, 1, true>(v, t, (j, cols - j), stages, sums, next);
         }
     }
 }
@@ -210,7 +227,14 @@ unsafe fn slab<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
 /// # Safety
 /// As for [`slab`].
 #[inline(always)]
-unsafe fn strip<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+unsafe fn strip<
+    V: Vector<E>,
+    E: Element,
+    const MR: usize,
+    const REST: usize,
+    const NRV: usize,
+    const TAIL: bool,
+>(
     v: V,
     t: &Tiles<E>,
     (j, last): (usize, usize),
@@ -218,21 +242,52 @@ unsafe fn strip<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, con
     sums: *mut E,
     next: &mut Next<E>,
 ) {
-    let tail = v.tail(last);
-    let place = |i, q| sums.wrapping_add((i * NRV + q) * V::LANES);
+    // As much is fetched as is read.
+    let lines = const { NRV * UNROLL * V::LANES * E::BYTES / LINE };
     let (b, c, initial) = (t.b.wrapping_add(j), t.c.wrapping_add(j), t.initial.at(0, j));
     // Strides that the compiler should know.
-    let mut s = Tiles { b, c, initial, b_col: 1, c_col: 1, a_row: 1, a_col: MR, ..*t };
+    let t = Tiles { b, c, initial, last, b_col: 1, c_col: 1, a_row: 1, a_col: MR + REST, ..*t };
+    // SAFETY: the rows of one tile, and of the other.
+    unsafe {
+        if REST == 0 {
+            return tile::<V, E, MR, NRV, TAIL>(v, &t, stages, sums, (next, lines));
+        }
+        tile::<V, E, MR, NRV, TAIL>(v, &t, stages, sums, (next, lines / 2));
+        let below = Tiles {
+            a: t.a.wrapping_add(MR),
+            c: t.c.wrapping_add(MR * t.c_row),
+            initial: t.initial.at(MR, 0),
+            ..t
+        };
+        let sums = sums.wrapping_add(MR * NRV * V::LANES);
+        tile::<V, E, REST, NRV, TAIL>(v, &below, stages, sums, (next, lines / 2));
+    }
+}
+
+/// The same for MR rows of a strip, fetching `lines` in each turn.
+///
+/// # Safety
+/// As for [`slab`].
+#[inline(always)]
+unsafe fn tile<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
+    v: V,
+    t: &Tiles<E>,
+    stages: Stages,
+    sums: *mut E,
+    (next, lines): (&mut Next<E>, usize),
+) {
+    let tail = v.tail(t.last);
+    let place = |i, q| sums.wrapping_add((i * NRV + q) * V::LANES);
+    let mut s = *t;
     // SAFETY: MR rows of A, so many vectors of B and of C, and a place for as many sums.
     unsafe {
         let begin = |i, q| if stages.resumes { v.load_at(place(i, q)) } else { v.splat(E::ZERO) };
         let mut acc: [[V::V; NRV]; MR] = from_fn(|i| from_fn(|q| begin(i, q)));
         s.len = UNROLL;
         for _ in 0..t.len / UNROLL {
-            // As much as is read.
-            next.fetch(v, NRV * UNROLL * V::LANES * E::BYTES / LINE);
+            next.fetch(v, lines);
             sum::<V, E, MR, NRV, TAIL, false, false, false>(v, &s, None, &mut acc, tail);
-            s.a = s.a.wrapping_add(UNROLL * MR);
+            s.a = s.a.wrapping_add(UNROLL * s.a_col);
             s.b = s.b.wrapping_add(UNROLL * s.b_row);
         }
         s.len = t.len % UNROLL;
@@ -261,12 +316,14 @@ mod tests {
         assert!(on(2, 1024, 4096) && on(4, 4096, 1024) && on(5, 1024, 2048) && on(8, 2048, 1024));
         // As small as that, too few rows, too many.
         assert!(!on(4, 1024, 4095) && !on(5, 1024, 2047) && !on(1, 4096, 4096) && !on(9, 4096, 4096));
+        let avx2 = |m, n, k| pays((m, n, k), Isa::Avx2, 4, &usual);
+        assert!(avx2(6, 4096, 1024) && !avx2(6, 4096, 1023) && avx2(7, 4096, 2048) && !avx2(7, 4096, 2047));
         // Nothing to add, another unit, nothing to be copied.
         let mut any = usual;
         any.thresholds.past_bytes = 0;
         let never = Blocking { packing: Packing::Never, ..any };
         assert!(pays((4, 100, 1), Isa::Avx512, 4, &any) && !pays((4, 100, 0), Isa::Avx512, 4, &any));
-        assert!(!pays((4, 100, 1), Isa::Avx2, 4, &any) && !pays((4, 100, 1), Isa::Avx512, 4, &never));
+        assert!(!pays((4, 100, 1), Isa::Sse2, 4, &any) && !pays((4, 100, 1), Isa::Avx512, 4, &never));
     }
 
     #[test]
