@@ -13,14 +13,13 @@
 //! than the multiply-adds: what is turned is written to L2 and read again. A chunk never leaves L1, and the first tile
 //! fetches the columns of the next while it multiplies.
 
-use core::array::from_fn;
 use core::mem::MaybeUninit;
 
 use trine_core::{Element, K_BLOCK};
 
-use crate::elementwise::activate;
+use crate::elementwise::activate_all;
 use crate::isa::{Isa, Kernels};
-use crate::microkernel::sum;
+use crate::microkernel::{keep, resume, sum};
 use crate::pack::{self, Source};
 use crate::plan::{Blocking, LINE, Pieces, Tile};
 use crate::problem::Problem;
@@ -92,10 +91,8 @@ pub unsafe fn run<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
                     unsafe { strip(v, &p.columns((pc, len), j), (p.m, cols), next, &near) };
                 }
             }
-            if !p.is_relu() && p.activates() {
-                // SAFETY: all of C.
-                unsafe { activate(v, p.activation, p.c.source(), p.y.unwrap_or(p.c), p.m, p.n) };
-            }
+            // SAFETY: all of C.
+            unsafe { activate_all(v, &p) };
         },
     );
 }
@@ -156,14 +153,10 @@ unsafe fn add<V: Vector<E>, E: Element, const MR: usize>(
     first: bool,
     fetch: Option<Source<E>>,
 ) {
-    let at = |i: usize, j: usize| t.c.wrapping_add((i * NRV + j) * V::LANES);
     let whole = v.tail(V::LANES);
     // SAFETY: as the caller says.
     unsafe {
-        let mut acc = [[v.splat(E::ZERO); NRV]; MR];
-        if !first {
-            acc = from_fn(|i| from_fn(|j| v.load_at(at(i, j))));
-        }
+        let mut acc = if first { [[v.splat(E::ZERO); NRV]; MR] } else { resume(v, t.c) };
         let (len, step) = (t.len, LINE / E::BYTES);
         for k in (0..len).step_by(step) {
             if let Some(next) = fetch {
@@ -176,11 +169,7 @@ unsafe fn add<V: Vector<E>, E: Element, const MR: usize>(
             t.a = t.a.wrapping_add(step);
             t.b = t.b.wrapping_add(step * t.b_row);
         }
-        for (i, acc) in acc.iter().enumerate() {
-            for (j, &acc) in acc.iter().enumerate() {
-                v.store_at(at(i, j), acc);
-            }
-        }
+        keep(v, t.c, &acc);
     }
 }
 

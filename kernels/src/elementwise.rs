@@ -6,7 +6,7 @@ use trine_core::{Activation, Element, Write};
 
 use crate::isa::Kernels;
 use crate::pack::Source;
-use crate::problem::Target;
+use crate::problem::{Problem, Target};
 
 /// Evaluates an expression in which `act!()` is the activation as a constant: the choice is made
 /// once, outside of the loops. A variable would be looked at again for every vector.
@@ -61,7 +61,19 @@ pub unsafe fn activate<V: Kernels<E>, E: Element>(
     unsafe { activate_inline(v, activation, c, y, rows, cols) }
 }
 
-/// The same, compiled where it is called: a constant activation is the only one there.
+/// The same for all of a product, unless the activation is ReLU, which kernels apply on the way.
+///
+/// # Safety
+/// C, whose sums are complete, can be accessed as the product says, and so can Y.
+#[inline(always)]
+pub unsafe fn activate_all<V: Kernels<E>, E: Element>(v: V, p: &Problem<E>) {
+    if !p.is_relu() && p.activates() {
+        // SAFETY: the contract is the same.
+        unsafe { activate(v, p.activation, p.c.source(), p.y.unwrap_or(p.c), p.m, p.n) };
+    }
+}
+
+/// [`activate`], compiled where it is called: a constant activation is the only one there.
 ///
 /// # Safety
 /// As for [`activate`].
@@ -108,7 +120,7 @@ pub unsafe fn derive<V: Kernels<E>, E: Element>(
     unsafe { derive_inline(v, activation, sources, dz, rows, cols) }
 }
 
-/// The same, compiled where it is called: a constant activation is the only one there.
+/// [`activate`], compiled where it is called: a constant activation is the only one there.
 ///
 /// # Safety
 /// As for [`derive`].

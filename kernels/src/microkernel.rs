@@ -119,13 +119,12 @@ unsafe fn body<
             // SAFETY: a microtile of those that the caller speaks of: MR rows, one strip of B, its columns of C.
             unsafe {
                 let mut acc = begin::<V, E, MR, NRV>(v, &s);
-                let place = |i, j| sums.wrapping_add((i * NRV + j) * V::LANES);
                 if waits && t.resumes {
-                    each::<MR, NRV>(|i, j| acc[i][j] = v.load_at(place(i, j)));
+                    acc = resume(v, sums);
                 }
                 sum::<V, E, MR, NRV, TAIL, BY_ROWS, COPY, LARGE>(v, &s, upcoming.as_mut(), &mut acc, tail);
                 if waits && t.stays {
-                    each::<MR, NRV>(|i, j| v.store_at(place(i, j), acc[i][j]));
+                    keep(v, sums, &acc);
                 } else {
                     end::<V, E, MR, NRV, TAIL, LARGE>(v, &s, acc, tail);
                 }
@@ -164,6 +163,33 @@ fn begin<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
         each::<MR, NRV>(|i, j| v.prefetch(t.c.wrapping_add(ahead + i * t.c_row + j * V::LANES * t.c_col)));
     }
     [[v.splat(E::ZERO); NRV]; MR]
+}
+
+/// Sums of a tile that have waited, in whole vectors.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+pub unsafe fn resume<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
+    v: V,
+    sums: *const E,
+) -> [[V::V; NRV]; MR] {
+    // SAFETY: the contract is the same.
+    from_fn(|i| from_fn(|j| unsafe { v.load_at(sums.wrapping_add((i * NRV + j) * V::LANES)) }))
+}
+
+/// Where [`resume`] finds them.
+///
+/// # Safety
+/// There is room for them.
+#[inline(always)]
+pub unsafe fn keep<V: Vector<E>, E: Element, const MR: usize, const NRV: usize>(
+    v: V,
+    sums: *mut E,
+    acc: &[[V::V; NRV]; MR],
+) {
+    // SAFETY: the contract is the same.
+    each::<MR, NRV>(|i, j| unsafe { v.store_at(sums.wrapping_add((i * NRV + j) * V::LANES), acc[i][j]) });
 }
 
 /// Adds `len` products to each accumulator. LARGE: and fetches on the way what is upcoming.

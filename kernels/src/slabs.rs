@@ -12,14 +12,13 @@
 //! A tile reads a piece of each row of B, one page of memory after the other, and the multiply-adds wait. Here memory
 //! sends whole rows of the next slab, while the strips of this one come from L2; the sums wait there, too.
 
-use core::array::from_fn;
 use core::mem::MaybeUninit;
 
 use trine_core::{Element, K_BLOCK};
 
-use crate::elementwise::activate;
+use crate::elementwise::activate_all;
 use crate::isa::{Isa, Kernels};
-use crate::microkernel::{UNROLL, end, sum};
+use crate::microkernel::{UNROLL, end, keep, resume, sum};
 use crate::pack;
 use crate::plan::{Blocking, LINE, Packing, at_most, line};
 use crate::problem::Problem;
@@ -99,13 +98,6 @@ impl<E: Element> Next<E> {
     }
 }
 
-/// Whether sums come from the slab before, go on to the next.
-#[derive(Clone, Copy)]
-struct Stages {
-    resumes: bool,
-    stays: bool,
-}
-
 /// Computes it.
 ///
 /// # Safety
@@ -173,51 +165,46 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const REST: usize, co
                         unsafe {
                             pack::micropanel(p.a.at(0, k), MR + REST, len, a);
                             let block = p.columns((pc, close - pc), j);
-                            let t = Tiles { a, b: p.b.at(k, j).ptr, len, ..block };
-                            let stages = Stages { resumes: k > pc, stays: k + len < close };
-                            slab::<V, E, MR, REST, NRV>(v, &t, cols, stages, sums, &mut next);
+                            let (resumes, stays) = (k > pc, k + len < close);
+                            let t = Tiles { a, b: p.b.at(k, j).ptr, len, sums, resumes, stays, ..block };
+                            slab::<V, E, MR, REST, NRV>(v, t, cols, &mut next);
                         }
                     }
                 }
             }
-            if !p.is_relu() && p.activates() {
-                // SAFETY: all of C.
-                unsafe { activate(v, p.activation, p.c.source(), p.y.unwrap_or(p.c), p.m, p.n) };
-            }
+            // SAFETY: all of C.
+            unsafe { activate_all(v, &p) };
         },
     );
 }
 
-/// Adds the products of a slab to the sums of all its columns, A being packed. `resumes`, `stays`: whether there are sums before it in
-/// this block, behind it; if there are none behind it, `C = initial + alpha·sums`.
+/// Adds the products of a slab to the sums of all its columns, A being packed; if none stay, `C = initial + alpha·sums`.
 ///
 /// # Safety
 /// The operands can be accessed like that, A as it is packed, rows of B and of C are contiguous; C overlaps no other,
-/// except that it may be the initial matrix. `sums` has room for whole vectors of all columns of MR + REST rows.
+/// except that it may be the initial matrix. There is room for the sums: whole vectors of all columns of MR + REST rows.
 #[inline(always)]
 unsafe fn slab<V: Vector<E>, E: Element, const MR: usize, const REST: usize, const NRV: usize>(
     v: V,
-    t: &Tiles<E>,
+    mut t: Tiles<E>,
     cols: usize,
-    stages: Stages,
-    mut sums: *mut E,
     next: &mut Next<E>,
 ) {
     let (mut j, lanes) = (0, V::LANES);
     // SAFETY: strips of these columns, the last perhaps a part of a vector.
     unsafe {
         while j + NRV * lanes <= cols {
-            strip::<V, E, MR, REST, NRV, false>(v, t, (j, lanes), stages, sums, next);
-            sums = sums.wrapping_add((MR + REST) * NRV * lanes);
+            strip::<V, E, MR, REST, NRV, false>(v, &t, (j, lanes), next);
+            t.sums = t.sums.wrapping_add((MR + REST) * NRV * lanes);
             j += NRV * lanes;
         }
         while j + lanes <= cols {
-            strip::<V, E, MR, REST, 1, false>(v, t, (j, lanes), stages, sums, next);
-            sums = sums.wrapping_add((MR + REST) * lanes);
+            strip::<V, E, MR, REST, 1, false>(v, &t, (j, lanes), next);
+            t.sums = t.sums.wrapping_add((MR + REST) * lanes);
             j += lanes;
         }
         if j < cols {
-            strip::<V, E, MR, REST, 1, true>(v, t, (j, cols - j), stages, sums, next);
+            strip::<V, E, MR, REST, 1, true>(v, &t, (j, cols - j), next);
         }
     }
 }
@@ -238,8 +225,6 @@ unsafe fn strip<
     v: V,
     t: &Tiles<E>,
     (j, last): (usize, usize),
-    stages: Stages,
-    sums: *mut E,
     next: &mut Next<E>,
 ) {
     // As much is fetched as is read.
@@ -250,17 +235,17 @@ unsafe fn strip<
     // SAFETY: the rows of one tile, and of the other.
     unsafe {
         if REST == 0 {
-            return tile::<V, E, MR, NRV, TAIL>(v, &t, stages, sums, (next, lines));
+            return tile::<V, E, MR, NRV, TAIL>(v, &t, (next, lines));
         }
-        tile::<V, E, MR, NRV, TAIL>(v, &t, stages, sums, (next, lines / 2));
+        tile::<V, E, MR, NRV, TAIL>(v, &t, (next, lines / 2));
         let below = Tiles {
             a: t.a.wrapping_add(MR),
             c: t.c.wrapping_add(MR * t.c_row),
             initial: t.initial.at(MR, 0),
+            sums: t.sums.wrapping_add(MR * NRV * V::LANES),
             ..t
         };
-        let sums = sums.wrapping_add(MR * NRV * V::LANES);
-        tile::<V, E, REST, NRV, TAIL>(v, &below, stages, sums, (next, lines / 2));
+        tile::<V, E, REST, NRV, TAIL>(v, &below, (next, lines / 2));
     }
 }
 
@@ -272,17 +257,13 @@ unsafe fn strip<
 unsafe fn tile<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, const TAIL: bool>(
     v: V,
     t: &Tiles<E>,
-    stages: Stages,
-    sums: *mut E,
     (next, lines): (&mut Next<E>, usize),
 ) {
     let tail = v.tail(t.last);
-    let place = |i, q| sums.wrapping_add((i * NRV + q) * V::LANES);
     let mut s = *t;
     // SAFETY: MR rows of A, so many vectors of B and of C, and a place for as many sums.
     unsafe {
-        let begin = |i, q| if stages.resumes { v.load_at(place(i, q)) } else { v.splat(E::ZERO) };
-        let mut acc: [[V::V; NRV]; MR] = from_fn(|i| from_fn(|q| begin(i, q)));
+        let mut acc = if t.resumes { resume(v, t.sums) } else { [[v.splat(E::ZERO); NRV]; MR] };
         s.len = UNROLL;
         for _ in 0..t.len / UNROLL {
             next.fetch(v, lines);
@@ -292,13 +273,10 @@ unsafe fn tile<V: Vector<E>, E: Element, const MR: usize, const NRV: usize, cons
         }
         s.len = t.len % UNROLL;
         sum::<V, E, MR, NRV, TAIL, false, false, false>(v, &s, None, &mut acc, tail);
-        if !stages.stays {
-            return end::<V, E, MR, NRV, TAIL, false>(v, &s, acc, tail);
-        }
-        for (i, acc) in acc.iter().enumerate() {
-            for (q, &acc) in acc.iter().enumerate() {
-                v.store_at(place(i, q), acc);
-            }
+        if t.stays {
+            keep(v, t.sums, &acc);
+        } else {
+            end::<V, E, MR, NRV, TAIL, false>(v, &s, acc, tail);
         }
     }
 }

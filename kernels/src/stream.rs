@@ -18,7 +18,7 @@ use core::mem::MaybeUninit;
 
 use trine_core::{Element, K_BLOCK};
 
-use crate::elementwise::activate;
+use crate::elementwise::activate_all;
 use crate::isa::{Isa, Kernels};
 use crate::plan::{Blocking, LINE, Packing, Tile};
 use crate::problem::Problem;
@@ -110,10 +110,8 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize>(v: V, p: &Problem<E>)
                 }
                 j += cols;
             }
-            if !p.is_relu() && p.activates() {
-                // SAFETY: all of C.
-                unsafe { activate(v, p.activation, p.c.source(), p.y.unwrap_or(p.c), p.m, p.n) };
-            }
+            // SAFETY: all of C.
+            unsafe { activate_all(v, &p) };
         },
     );
 }

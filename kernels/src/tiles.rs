@@ -65,8 +65,8 @@ pub struct Tiles<'u, E> {
     pub relu: bool,
     /// Whether C is written past the caches, by kernels that can. Its rows are aligned then.
     pub past: bool,
-    /// Where sums wait for further values of k, tile after tile in whole vectors: only in tiles of A by columns that
-    /// fetch, in units with [`RUNS`](crate::vector::Vector::RUNS).
+    /// Where sums wait for further values of k, tile after tile in whole vectors: in slabs, and in microkernels only of an A
+    /// by columns that fetch, in units with [`RUNS`](crate::vector::Vector::RUNS).
     pub sums: *mut E,
     /// Whether they come from there in place of 0, and go there in place of C.
     pub resumes: bool,

@@ -19,7 +19,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use trine_core::{Element, K_BLOCK};
 
-use crate::elementwise::activate;
+use crate::elementwise::activate_all;
 use crate::isa::{Isa, Kernels};
 use crate::microkernel::end;
 use crate::pack::{self, MOST_LANES, Source};
@@ -112,10 +112,8 @@ unsafe fn rows<V: Kernels<E>, E: Element, const MR: usize, const NRV: usize>(
                 }
                 j += cols;
             }
-            if !p.is_relu() && p.activates() {
-                // SAFETY: all of C.
-                unsafe { activate(v, p.activation, p.c.source(), p.y.unwrap_or(p.c), p.m, p.n) };
-            }
+            // SAFETY: all of C.
+            unsafe { activate_all(v, &p) };
         },
     );
 }
